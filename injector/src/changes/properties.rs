@@ -63,23 +63,29 @@ impl Model {
         enabled.then_some((value, Seen { updated, date: self.date() }))
     }
 
+    fn updated(&self, name: &str) -> Option<i64> {
+        self.objects.get(name).map(|object| object.2)
+    }
+
+    /// Changes an object that is there, and whether it is enabled.
+    fn edit(&mut self, name: &str, is_enabled: Option<bool>) {
+        let now = self.stamp();
+        if let Some((_, enabled, updated)) = self.objects.get_mut(name) {
+            *enabled = is_enabled.unwrap_or(*enabled);
+            *updated = now;
+        }
+    }
+
     fn apply(&mut self, step: &Step) {
         const NAMES: [&str; 3] = ["a", "b", "c"];
-        let now = self.stamp();
-        let edit =
-            |objects: &mut BTreeMap<_, (u64, bool, i64)>, name: usize, enabled: Option<bool>| {
-                if let Some(object) = objects.get_mut(NAMES[name]) {
-                    *object = (object.0, enabled.unwrap_or(object.1), now);
-                }
-            };
         match *step {
             Step::Set(name) => {
                 self.next_value += 1;
-                self.objects.insert(NAMES[name], (self.next_value, true, now));
+                self.objects.insert(NAMES[name], (self.next_value, true, self.stamp()));
             }
-            Step::Disable(name) => edit(&mut self.objects, name, Some(false)),
-            Step::Enable(name) => edit(&mut self.objects, name, Some(true)),
-            Step::Tag(name) => edit(&mut self.objects, name, None),
+            Step::Disable(name) => self.edit(NAMES[name], Some(false)),
+            Step::Enable(name) => self.edit(NAMES[name], Some(true)),
+            Step::Tag(name) => self.edit(NAMES[name], None),
             Step::Delete(name) => drop(self.objects.remove(NAMES[name])),
             Step::Pass(tenths) => self.tenths += tenths,
             Step::Refresh | Step::Full | Step::Lagging(_) => {}
@@ -100,7 +106,7 @@ proptest! {
         between in steps(),
     ) {
         let volume = volume(&["a", "b", "c", "B"]);
-        let name = |index: usize| name(&object(&volume, index).unwrap());
+        let names = [0, 1, 2, 3].map(|index| name(&object(&volume, index).unwrap()));
         let mut vault = Model { tenths: 1_000_000, skew, ..Model::default() };
         let mut tracker = ChangeTracker::new(4);
         let (mut listing, mut fetching) = ([None; 4], [None; 4]);
@@ -120,13 +126,13 @@ proptest! {
             let mut seen = BTreeMap::new();
             for list in lists {
                 let date = vault.date();
-                let item = |(name, object): (&&str, &(u64, bool, i64))| {
+                let objects = vault.objects.iter().map(|(name, object)| {
                     ((*name).to_owned(), Seen { updated: object.2, date })
-                };
-                seen = vault.objects.iter().map(item).collect();
+                });
+                seen = objects.collect();
                 let (same, other) = tracker.listed(&volume, list, &seen);
                 for index in same {
-                    let value = vault.get(&name(index)).map(|(value, _)| value);
+                    let value = vault.get(&names[index]).map(|(value, _)| value);
                     prop_assert_eq!(listing[index], value, "of item {}", index);
                 }
                 fetch.extend(other);
@@ -145,22 +151,20 @@ proptest! {
                 _ => &vault,
             };
             for index in fetch {
-                let name = name(index);
-                let updated =
-                    |of: &Model| of.objects.get(name.as_str()).map(|object| object.2);
+                let name = &names[index];
                 // Of two changes within a second no time tells which of them a replica has.
-                let is_same = updated(&vault) == updated(replica);
-                let got = if is_same { &vault } else { replica }.get(&name);
+                let is_same = vault.updated(name) == replica.updated(name);
+                let got = if is_same { &vault } else { replica }.get(name);
                 match got.map(|(value, got)| (value, Seen { date: vault.date(), ..got })) {
                     Some((value, got)) => {
                         listing[index] = Some(value);
-                        tracker.fetched(&volume, index, seen.get(&name).copied(), Some(got));
+                        tracker.fetched(&volume, index, seen.get(name).copied(), Some(got));
                     }
                     None => tracker.failed(index),
                 }
             }
             for (index, file) in fetching.iter_mut().enumerate() {
-                *file = vault.get(&name(index)).map(|(value, _)| value).or(*file);
+                *file = vault.get(&names[index]).map(|(value, _)| value).or(*file);
             }
             if disturbed.is_some() || matches!(step, Step::Lagging(_)) {
                 fetching = listing;

@@ -148,16 +148,15 @@ fn a_vault_that_cannot_be_listed_is_left_alone_for_an_hour() {
     let all = [0, 1];
     let list = tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
     assert_eq!(tracker.not_listed(list, true, START + MINUTE), (all.to_vec(), true));
-    let again = |tracker: &mut ChangeTracker, after: Duration| {
-        !tracker.start(&volume, &all, false, START + after).lists.is_empty()
-    };
-    assert!(!again(&mut tracker, MINUTE * 2) && !again(&mut tracker, MINUTE * 59));
-    // By then everything is due anyway.
-    assert!(!again(&mut tracker, MINUTE * 60));
+    // After 60 minutes everything is due anyway.
+    for minutes in [2, 59, 60] {
+        let Start { lists, .. } = tracker.start(&volume, &all, false, START + MINUTE * minutes);
+        assert!(lists.is_empty(), "{minutes} minutes");
+    }
     for index in all {
         tracker.fetched(&volume, index, None, Some(Seen { updated: 100, date: 150 }));
     }
-    assert!(again(&mut tracker, MINUTE * 62));
+    assert!(!tracker.start(&volume, &all, false, START + MINUTE * 62).lists.is_empty());
 }
 
 #[test]
@@ -165,30 +164,30 @@ fn a_list_that_fails_once_fails_what_it_could_have_spared_and_then_objects_have_
     let volume = volume(&["a", "b", "c"]);
     let mut tracker = fetched(&volume, 150);
     tracker.failed(2);
-    let all = [0, 1, 2];
-    let list = |tracker: &mut ChangeTracker| {
-        tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap()
-    };
     for (throttles, expected) in [(false, vec![0, 1]), (true, vec![0, 1]), (false, vec![])] {
-        let failing = list(&mut tracker);
+        let failing = list_of_three(&mut tracker, &volume);
         let (failed, fetch) = tracker.list_failed(failing, throttles);
         assert_eq!((failed.len() + fetch.len(), failed), (3, expected), "{throttles}");
     }
-    let works = list(&mut tracker);
+    let works = list_of_three(&mut tracker, &volume);
     tracker.listed(&volume, works, &seen(&[("a", 100), ("b", 100)], 200));
-    let failing = list(&mut tracker);
+    let failing = list_of_three(&mut tracker, &volume);
     assert_eq!(tracker.list_failed(failing, false).0, [0, 1], "the first again");
+}
+
+/// The list that a refresh of three files begins with.
+fn list_of_three(tracker: &mut ChangeTracker, volume: &Volume) -> List {
+    tracker.start(volume, &[0, 1, 2], false, START + MINUTE).lists.pop().unwrap()
 }
 
 #[test]
 fn an_answer_that_is_older_than_the_list_is_not_taken_for_the_newer_one() {
     let volume = volume(&["a", "b", "c"]);
-    let at = |updated| Some(Seen { updated, date: 200 });
-    for (listed, got, known) in
-        [(150, at(150), true), (150, at(160), true), (150, at(100), false), (150, None, false)]
-    {
+    let listed = Some(Seen { updated: 150, date: 200 });
+    for (got, known) in [(Some(150), true), (Some(160), true), (Some(100), false), (None, false)] {
+        let got = got.map(|updated| Seen { updated, date: 200 });
         let mut tracker = fetched(&volume, 150);
-        tracker.fetched(&volume, 1, at(listed), got);
+        tracker.fetched(&volume, 1, listed, got);
         let (unchanged, _) = round(&mut tracker, &volume, &[("a", 100), ("b", 150), ("c", 100)]);
         assert_eq!(unchanged.contains(&1), known, "{got:?}");
     }

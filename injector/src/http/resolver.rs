@@ -146,16 +146,17 @@ pub(super) fn is_localhost(host: &str) -> bool {
 #[allow(clippy::disallowed_methods, reason = "tests measure time")]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::task::JoinHandle;
 
     #[tokio::test]
     async fn all_who_wait_for_a_dead_dns_hear_it_together() {
         let resolver = Resolver::default();
         let patience = Duration::from_millis(50);
         let started = std::time::Instant::now();
-        let ask = || {
+        let all = [(); 8].map(|()| {
             tokio::spawn(resolver.clone().shared("kv".to_owned(), patience, std::future::pending()))
-        };
-        let all: Vec<_> = (0..8).map(|_| ask()).collect();
+        });
         for one in all {
             let error = one.await.unwrap().unwrap_err();
             assert_eq!(error.to_string(), "kv does not resolve: no answer within 0 s");
@@ -174,26 +175,33 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn look_ups_take_turns_unless_one_hangs() {
         let resolver = Resolver::default();
-        let running = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let look_up = |takes: Duration| {
-            let (resolver, running) = (resolver.clone(), Arc::clone(&running));
-            tokio::spawn(resolver.in_turn(async move {
-                let others = running.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                tokio::time::sleep(takes).await;
-                running.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-                others
-            }))
-        };
-        let quick: Vec<_> = (0..8).map(|_| look_up(Duration::from_millis(20))).collect();
+        let running = Arc::new(AtomicUsize::new(0));
+        let quick = [Duration::from_millis(20); 8].map(|takes| look_up(&resolver, &running, takes));
         for one in quick {
             assert_eq!(one.await.unwrap(), 0);
         }
         let started = tokio::time::Instant::now();
-        let dead = look_up(Duration::from_secs(60));
+        let dead = look_up(&resolver, &running, Duration::from_secs(60));
         tokio::task::yield_now().await;
-        assert_eq!(look_up(Duration::from_millis(20)).await.unwrap(), 1);
+        let late = look_up(&resolver, &running, Duration::from_millis(20));
+        assert_eq!(late.await.unwrap(), 1);
         assert!(started.elapsed() < Duration::from_millis(300));
         dead.abort();
+    }
+
+    /// Looks something up in turn; the result is how many others were running.
+    fn look_up(
+        resolver: &Resolver,
+        running: &Arc<AtomicUsize>,
+        takes: Duration,
+    ) -> JoinHandle<usize> {
+        let (resolver, running) = (resolver.clone(), Arc::clone(running));
+        tokio::spawn(resolver.in_turn(async move {
+            let others = running.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(takes).await;
+            running.fetch_sub(1, Ordering::Relaxed);
+            others
+        }))
     }
 
     #[test]

@@ -133,14 +133,15 @@ mod tests {
         }
     }
 
+    fn answer(kind: u16, code: i32) -> Vec<u8> {
+        let mut bytes = vec![0; 36];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[16..20].copy_from_slice(&code.to_ne_bytes());
+        bytes
+    }
+
     #[test]
     fn an_answer_is_success_or_the_number_of_an_error() {
-        let answer = |kind: u16, code: i32| {
-            let mut bytes = vec![0; 36];
-            bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-            bytes[16..20].copy_from_slice(&code.to_ne_bytes());
-            bytes
-        };
         assert_eq!(read(&answer(ANSWER, 0)), Ok(()));
         assert_eq!(read(&answer(ANSWER, -1)), Err(Errno::PERM));
         assert_eq!(read(&answer(ANSWER, -17)), Err(Errno::EXIST));

@@ -28,7 +28,6 @@ fn imds(query: &str) -> Result<Asked, Refused> {
 
 #[test]
 fn both_protocols_ask_for_a_resource_and_name_an_identity() {
-    let resource = || "https://vault.azure.net".to_owned();
     for (query, identity) in [
         ("", Wanted::Default),
         ("&client_id=abc", Wanted::ClientId("abc".into())),
@@ -37,14 +36,13 @@ fn both_protocols_ask_for_a_resource_and_name_an_identity() {
         ("&mi_res_id=%2Fsubscriptions%2Fa", Wanted::ResourceId("/subscriptions/a".into())),
         ("&bypass_cache=true&other", Wanted::Default),
     ] {
-        let asked = Ok(Asked { resource: resource(), identity });
+        let asked = Ok(Asked { resource: "https://vault.azure.net".to_owned(), identity });
         let query = format!("resource=https%3A%2F%2Fvault.azure.net{query}");
         assert_eq!(app_service(&format!("api-version=2019-08-01&{query}")), asked, "{query}");
         assert_eq!(imds(&format!("api-version=2018-02-01&{query}")), asked, "{query}");
     }
-    let of = |query: &str| imds(query).unwrap().identity;
-    let start = "api-version=2021-02-01&resource=a&";
-    assert_eq!(of(&format!("{start}msi_res_id=/x")), Wanted::ResourceId("/x".into()));
+    let asked = imds("api-version=2021-02-01&resource=a&msi_res_id=/x").unwrap();
+    assert_eq!(asked.identity, Wanted::ResourceId("/x".into()));
     let asked = app_service("api-version=2019-08-01&resource=a&principal_id=x").unwrap();
     assert_eq!(asked.identity, Wanted::ObjectId("x".into()));
 }

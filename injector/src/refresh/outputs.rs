@@ -85,27 +85,17 @@ impl Outputs {
     /// that could disagree with the volume.
     pub(crate) fn of(volume: &Volume, files: &BTreeSet<RelativePath>) -> (Self, bool) {
         let layout = Layout::of(volume);
-        let output = |index: usize| {
-            let own = |path: &&RelativePath| match index.checked_sub(volume.files.len()) {
+        let items = (0..Item::count(volume)).map(|index| {
+            let own = files.iter().filter(|path| match index.checked_sub(volume.files.len()) {
                 None => layout.file_of(path) == Some(index),
                 Some(selection) => layout.may_be_selected(selection, path),
-            };
-            ItemOutput {
-                standing: files.iter().filter(own).cloned().collect(),
-                guessed: true,
-                ..ItemOutput::default()
-            }
-        };
+            });
+            ItemOutput { standing: own.cloned().collect(), guessed: true, ..ItemOutput::default() }
+        });
         let complete = Item::count(volume) + volume.templates.len() > 0
             && Item::all(volume).all(|item| item.may_have_made(files))
             && volume.templates.iter().all(|made| files.contains(&made.path));
-        (
-            Self {
-                items: (0..Item::count(volume)).map(output).collect(),
-                certificates: certificates::groups(volume),
-            },
-            complete,
-        )
+        (Self { items: items.collect(), certificates: certificates::groups(volume) }, complete)
     }
 
     /// Of no volume.
@@ -163,12 +153,11 @@ impl Outputs {
         if let Some(fault) = fault.as_ref().filter(|_| first) {
             return Err(fault.clone());
         }
-        let stays = |path: &RelativePath| paths.contains(path);
         let kept = match output.pending.take() {
-            None => output.standing.iter().filter(|path| stays(path)).cloned().collect(),
+            None => output.standing.iter().filter(|path| paths.contains(path)).cloned().collect(),
             Some(earlier) => {
-                files.extend(earlier.files.into_iter().filter(|file| stays(&file.path)));
-                earlier.kept.into_iter().filter(stays).collect()
+                files.extend(earlier.files.into_iter().filter(|file| paths.contains(&file.path)));
+                earlier.kept.into_iter().filter(|path| paths.contains(path)).collect()
             }
         };
         output.pending = Some(Pending { files, kept });
@@ -197,14 +186,17 @@ impl Outputs {
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != index && *other >= volume.files.len());
-            let in_the_way = |(_, output): (usize, &ItemOutput)| {
-                let guessed = output.guessed && output.pending.is_none();
-                let mut paths = output.files().map(|(path, _)| path);
-                paths
-                    .find(|path| new.path.collides_with(path) && !(guessed && new.path == **path))
-                    .cloned()
-            };
-            if let Some(other) = file.or_else(|| others.find_map(in_the_way)) {
+            let in_the_way = file.or_else(|| {
+                others.find_map(|(_, output)| {
+                    let guessed = output.guessed && output.pending.is_none();
+                    let mut paths = output.files().map(|(path, _)| path);
+                    let other = paths.find(|path| {
+                        new.path.collides_with(path) && !(guessed && new.path == **path)
+                    });
+                    other.cloned()
+                })
+            });
+            if let Some(other) = in_the_way {
                 return Err(in_one_place(Item::at(volume, index), &new.path, &other));
             }
         }

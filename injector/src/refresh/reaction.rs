@@ -264,16 +264,17 @@ mod tests {
         assert_eq!(reaction.take_due(true, now + TOGETHER), Some(Attempt::First));
     }
 
+    fn eviction() -> Reaction {
+        let plan = json!({"schema": 1, "identities": [], "volumes": [],
+            "kubernetes": {"directory": "/api"},
+            "reaction": {"action": {"kind": "evict"}, "spreadSeconds": 0}});
+        let plan = Plan::from_json(&plan.to_string()).unwrap();
+        Reaction::new(&plan, &Settings { start_timeout: None, linger: SECOND, seed: 3 })
+    }
+
     #[test]
     fn a_budget_is_asked_again_soon_and_a_demanded_wait_is_kept() {
-        let evict = || {
-            let plan = json!({"schema": 1, "identities": [], "volumes": [],
-                "kubernetes": {"directory": "/api"},
-                "reaction": {"action": {"kind": "evict"}, "spreadSeconds": 0}});
-            let plan = Plan::from_json(&plan.to_string()).unwrap();
-            Reaction::new(&plan, &Settings { start_timeout: None, linger: SECOND, seed: 3 })
-        };
-        let mut reaction = evict();
+        let mut reaction = eviction();
         let budget = fault().of_kind(FaultKind::Budget);
         let mut now = SECOND;
         reaction.changed(&paths(&["a"]), now);
@@ -283,7 +284,7 @@ mod tests {
             reaction.done(Some(&budget), now);
             assert!(reaction.wake_at().unwrap().saturating_sub(now) <= 45 * SECOND);
         }
-        let mut reaction = evict();
+        let mut reaction = eviction();
         let told = Fault { retry_after: Some(60 * SECOND), ..budget };
         reaction.changed(&paths(&["a"]), SECOND);
         let now = reaction.wake_at().unwrap();

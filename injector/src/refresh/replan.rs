@@ -6,7 +6,7 @@ use super::{Action, Machine, Outputs, Report};
 use crate::clock::Time;
 use crate::fault::Fault;
 use crate::item::{Item, unchanged_items};
-use keysluice_plan::Plan;
+use keysluice_plan::{Plan, Volume};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,30 +55,34 @@ impl Machine {
             let old = &before.volumes[index];
             let (outputs, origins) = outputs.replanned(new, &same);
             self.outputs[index] = outputs;
-            let looks_alike = |(new, origin): (Item<'_>, &Origin)| match origin {
-                Origin::Same(known) => {
-                    let known = Item::at(old, *known);
-                    known.mode() == new.mode() && known.group() == new.group()
-                }
-                Origin::Stands | Origin::New => true,
-            };
+            let mut items = Item::all(new).zip(&origins);
             let is_less = old.templates != new.templates
                 || Item::count(old) > same.iter().flatten().count()
-                || !Item::all(new).zip(&origins).all(looks_alike);
+                || !items.all(|(item, origin)| looks_alike(item, *origin, old));
             let interval = Duration::from_secs(new.refresh_interval_seconds);
             self.schedule.replan(index, &origins, interval, is_less, now);
             self.status.replan_volume(index, &origins);
         }
-        let known = |name: &str| before.secrets.iter().position(|secret| secret.name == name);
         let origins: Vec<_> = plan
             .secrets
             .iter()
             .map(|secret| {
-                let index = known(&secret.name);
+                let index = before.secrets.iter().position(|known| known.name == secret.name);
                 (index, index.is_some_and(|index| before.secrets[index] == *secret))
             })
             .collect();
         self.secrets.replan(plan, &origins, now);
         self.status.replan(Arc::clone(plan), &origins);
+    }
+}
+
+/// Whether the files of an item keep their mode and group.
+fn looks_alike(item: Item<'_>, origin: Origin, old: &Volume) -> bool {
+    match origin {
+        Origin::Same(index) => {
+            let known = Item::at(old, index);
+            known.mode() == item.mode() && known.group() == item.group()
+        }
+        Origin::Stands | Origin::New => true,
     }
 }

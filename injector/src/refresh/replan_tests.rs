@@ -9,8 +9,8 @@ fn of(names: &[&str]) -> Arc<Plan> {
 
 /// The same with these paths.
 fn at_paths(files: &[(&str, &str)]) -> Arc<Plan> {
-    let file = |(path, name): &(&str, &str)| json!({"name": name, "path": path});
-    plan(&files.iter().map(file).collect::<Vec<_>>())
+    let files = files.iter().map(|(path, name)| json!({"name": name, "path": path}));
+    plan(&files.collect::<Vec<_>>())
 }
 
 /// A machine whose files came and were committed.
@@ -43,8 +43,9 @@ fn change(machine: &mut Machine, plan: &Arc<Plan>, time: f64) -> Vec<Action> {
 }
 
 fn paths(machine: &Machine) -> Vec<(String, bool)> {
-    let entry = |entry: &Entry<'_>| (entry.path.to_string(), entry.content.is_some());
-    let mut paths: Vec<_> = machine.entries(0).iter().map(entry).collect();
+    let entries = machine.entries(0);
+    let paths = entries.iter().map(|entry| (entry.path.to_string(), entry.content.is_some()));
+    let mut paths: Vec<_> = paths.collect();
     paths.sort();
     paths
 }

@@ -170,13 +170,15 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) -> schedule::Event {
         let mut outcomes = std::mem::take(&mut self.pending[volume].outcomes);
-        let settled = |item: &usize| match outcomes.iter().rev().find(|(index, _)| index == item) {
-            Some((_, outcome)) => matches!(outcome, Outcome::Fetched | Outcome::Unchanged),
-            None => self.schedule.is_settled(volume, *item),
-        };
-        let disagreeing = self.outputs[volume]
-            .disagreeing()
-            .map(|items| (items.to_vec(), items.iter().all(settled)));
+        let disagreeing = self.outputs[volume].disagreeing().map(|items| {
+            let settled = items.iter().all(|item| {
+                match outcomes.iter().rev().find(|(index, _)| index == item) {
+                    Some((_, outcome)) => matches!(outcome, Outcome::Fetched | Outcome::Unchanged),
+                    None => self.schedule.is_settled(volume, *item),
+                }
+            });
+            (items.to_vec(), settled)
+        });
         for (mut items, settled) in disagreeing.collect::<Vec<_>>() {
             if settled {
                 let fault = of_two_versions(&self.plan.volumes[volume], items[0]);

@@ -177,8 +177,9 @@ impl Secrets {
 /// None of them made.
 fn rows(plan: &Plan) -> Vec<Row> {
     let rows = plan.secrets.iter().map(|secret| {
-        let uses = |name: &str| secret.data.iter().any(|key| key.volume == name);
-        let volumes = plan.volumes.iter().enumerate().filter(|(_, volume)| uses(&volume.name));
+        let volumes = plan.volumes.iter().enumerate();
+        let volumes =
+            volumes.filter(|(_, volume)| secret.data.iter().any(|key| key.volume == volume.name));
         let seconds = volumes.clone().map(|(_, volume)| volume.refresh_interval_seconds).min();
         // A Plan without volumes makes no Secret.
         let interval = Duration::from_secs(seconds.unwrap_or(1));

@@ -7,19 +7,18 @@ const SECOND: Duration = Duration::from_secs(1);
 fn secrets(interval_seconds: u64) -> Secrets {
     let file = json!({"path": "a", "mode": "0644", "identity": "a", "vault": "https://kv/",
         "type": "secret", "name": "a"});
-    let volume = |name: &str| {
+    let volumes = ["v", "w"].map(|name| {
         json!({"name": name, "directory": format!("/mnt/{name}"),
             "refreshIntervalSeconds": interval_seconds, "files": [file]})
-    };
-    let secret = |name: &str, volume: &str| {
+    });
+    let secrets = [("one", "v"), ("two", "w")].map(|(name, volume)| {
         json!({"name": name, "type": "Opaque", "class": "c",
             "data": [{"key": "k", "volume": volume, "path": "a"}]})
-    };
+    });
     let credential = json!({"kind": "managedIdentity", "endpoint": "http://i/"});
     let plan = json!({"schema": 1, "kubernetes": {"directory": "/api"},
         "identities": [{"name": "a", "scope": "s/.default", "credential": credential}],
-        "volumes": [volume("v"), volume("w")],
-        "secrets": [secret("one", "v"), secret("two", "w")]});
+        "volumes": volumes, "secrets": secrets});
     let plan = Plan::from_json(&plan.to_string()).unwrap();
     let settings = Settings { start_timeout: Some(30 * SECOND), linger: SECOND, seed: 1 };
     Secrets::new(&plan, &settings, Duration::ZERO)

@@ -83,11 +83,11 @@ fn note(problem: &mut Option<Problem>, fault: &Fault, at: Time) -> bool {
 impl Status {
     /// Nothing is known but the generations on the volumes.
     pub fn new(plan: Arc<Plan>) -> Self {
-        let row = |volume: &keysluice_plan::Volume| VolumeRow {
+        let volumes = plan.volumes.iter().map(|volume| VolumeRow {
             items: vec![ItemRow::default(); Item::count(volume)],
             ..VolumeRow::default()
-        };
-        let volumes = plan.volumes.iter().map(row).collect();
+        });
+        let volumes = volumes.collect();
         let secrets = SecretRows::new(plan.secrets.len());
         let (reaction, current) = (ReactionRow::default(), PlanRow::default());
         Self { plan, volumes, secrets, reaction, current, boot: None }
@@ -96,11 +96,11 @@ impl Status {
     /// The items of a volume are others.
     pub(super) fn replan_volume(&mut self, volume: usize, origins: &[Origin]) {
         let row = &mut self.volumes[volume];
-        let item = |origin: &Origin| match origin {
+        let items = origins.iter().map(|origin| match origin {
             Origin::Same(index) => row.items[*index].clone(),
             Origin::Stands | Origin::New => ItemRow::default(),
-        };
-        row.items = origins.iter().map(item).collect();
+        });
+        row.items = items.collect();
     }
 
     /// Another Plan, after [`Status::replan_volume`] for each of its volumes.

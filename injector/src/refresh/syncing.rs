@@ -9,8 +9,9 @@ use crate::sync::Synced;
 impl Machine {
     /// Begins what is due, opens the gate, or gives up.
     pub(super) fn sync(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let has_generation = |volume| self.committed_all || self.schedule.has_generation(volume);
-        let due = self.secrets.take_due(now, has_generation);
+        let due = self
+            .secrets
+            .take_due(now, |volume| self.committed_all || self.schedule.has_generation(volume));
         actions.extend(due.map(|secret| Action::Sync { secret }));
         if self.refreshed && self.secrets.are_settled(now) {
             self.refreshed = false;
@@ -40,7 +41,6 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         let name = &self.plan.secrets[secret].name;
-        let line = |text: &str| Action::Report(Report::Info(format!("Secret {name:?}: {text}")));
         self.secrets.made(secret, result.as_ref().map(drop), now);
         match result {
             Ok(synced) => {
@@ -48,14 +48,15 @@ impl Machine {
                 if synced == Synced::Unchanged {
                     self.reaction.secret_seen(now);
                 }
-                match synced {
+                let news = match synced {
                     Synced::Written => {
                         self.reaction.secret_written(now);
-                        actions.push(line("written"));
+                        "written"
                     }
-                    Synced::Unchanged if !worked => actions.push(line("works again")),
-                    Synced::Unchanged => {}
-                }
+                    Synced::Unchanged if !worked => "works again",
+                    Synced::Unchanged => return,
+                };
+                actions.push(Action::Report(Report::Info(format!("Secret {name:?}: {news}"))));
             }
             Err(fault) => {
                 if self.status.secret_failed(secret, &fault, now) {
@@ -120,10 +121,9 @@ impl Machine {
     /// A round is over that changes nothing: Secrets of the volume may be looked at.
     pub(super) fn confirm_secrets(&mut self, event: &schedule::Event, now: Time) {
         if let schedule::Event::Fetched { volume, outcomes } = event {
-            let is_unchanged = |(_, outcome): &(usize, schedule::Outcome)| {
-                *outcome == schedule::Outcome::Unchanged
-            };
-            if !outcomes.is_empty() && outcomes.iter().all(is_unchanged) {
+            let all_unchanged =
+                outcomes.iter().all(|(_, outcome)| *outcome == schedule::Outcome::Unchanged);
+            if !outcomes.is_empty() && all_unchanged {
                 self.secrets.confirmed(*volume, self.schedule.is_on_demand(), now);
             }
         }

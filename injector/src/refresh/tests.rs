@@ -22,13 +22,13 @@ fn vault(name: &str) -> VaultUrl {
 
 /// One volume of these files.
 fn plan(files: &[Value]) -> Arc<Plan> {
-    let file = |(index, extra): (usize, &Value)| {
+    let files = files.iter().enumerate().map(|(index, extra)| {
         let mut file = json!({"path": format!("f{index}"), "mode": "0640", "identity": "a",
             "vault": "https://one/", "type": "secret", "name": "x"});
         file.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         file
-    };
-    let files: Vec<Value> = files.iter().enumerate().map(file).collect();
+    });
+    let files: Vec<Value> = files.collect();
     let credential = json!({"kind": "managedIdentity", "endpoint": "http://i/"});
     let plan = json!({
         "schema": 1, "startTimeoutSeconds": 30,

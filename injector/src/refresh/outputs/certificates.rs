@@ -40,24 +40,24 @@ mod tests {
 
     #[test]
     fn leaf_and_key_of_one_certificate_are_one_group() {
-        let file = |extra: &serde_json::Value| {
+        let files = [
+            json!({}),
+            json!({"part": "key", "name": "WEB"}),
+            json!({"type": "key"}),
+            json!({"type": "secret", "identity": "b"}),
+            json!({"version": "1"}),
+            json!({"history": 2}),
+            json!({"name": "other"}),
+            json!({"vault": "https://other/"}),
+            json!({"type": "secret", "name": "s"}),
+            json!({"type": "secret", "name": "s", "jsonKey": "a"}),
+        ]
+        .map(|extra| {
             let mut file = json!({"path": "p", "mode": "0640", "identity": "a",
                 "vault": "https://kv/", "type": "cert", "name": "web"});
             file.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             file
-        };
-        let files = [
-            file(&json!({})),
-            file(&json!({"part": "key", "name": "WEB"})),
-            file(&json!({"type": "key"})),
-            file(&json!({"type": "secret", "identity": "b"})),
-            file(&json!({"version": "1"})),
-            file(&json!({"history": 2})),
-            file(&json!({"name": "other"})),
-            file(&json!({"vault": "https://other/"})),
-            file(&json!({"type": "secret", "name": "s"})),
-            file(&json!({"type": "secret", "name": "s", "jsonKey": "a"})),
-        ];
+        });
         let volume =
             json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 60, "files": files});
         assert_eq!(groups(&serde_json::from_value(volume).unwrap()), [[0, 1, 3]]);

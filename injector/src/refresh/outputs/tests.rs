@@ -4,16 +4,19 @@ use keysluice_plan::reason::{KS402, KS425};
 use serde_json::{Value, json};
 
 fn volume(files: &[Value], selections: &[Value]) -> Volume {
-    let with = |value: &Value| {
-        let mut all = json!({"mode": "0640", "identity": "a", "vault": "https://kv/"});
-        all.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
-        all
-    };
-    let files: Vec<_> = files.iter().map(with).collect();
-    let selections: Vec<_> = selections.iter().map(with).collect();
     let volume = json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 60,
-        "files": files, "selections": selections});
+        "files": completed(files), "selections": completed(selections)});
     serde_json::from_value(volume).unwrap()
+}
+
+/// With the fields that all items have.
+fn completed(items: &[Value]) -> Vec<Value> {
+    let completed = items.iter().map(|item| {
+        let mut all = json!({"mode": "0640", "identity": "a", "vault": "https://kv/"});
+        all.as_object_mut().unwrap().extend(item.as_object().unwrap().clone());
+        all
+    });
+    completed.collect()
 }
 
 fn file(path: &str, extra: &Value) -> Value {
@@ -27,20 +30,28 @@ fn set(paths: &[&str]) -> BTreeSet<RelativePath> {
 }
 
 fn fetched(paths: &[&str]) -> ItemUpdate {
-    let output = |path: &&str| Output {
+    let files = paths.iter().map(|path| Output {
         path: path.parse().unwrap(),
         content: Content::new(path.as_bytes().to_vec()),
         version: format!("version of {path}"),
-    };
-    Fetched { files: paths.iter().map(output).collect(), ..Fetched::default() }.into()
+    });
+    Fetched { files: files.collect(), ..Fetched::default() }.into()
+}
+
+fn fetched_as(path: &str, version: &str) -> ItemUpdate {
+    let mut update = fetched(&[path]);
+    version.clone_into(&mut update.fetched.files[0].version);
+    update
 }
 
 /// Paths of the next generation; those that are kept end with `*`.
 fn next(outputs: &Outputs, volume: &Volume) -> Vec<String> {
-    let shown = |entry: &Entry<'_>| {
-        format!("{}{}", entry.path, if entry.content.is_some() { "" } else { "*" })
-    };
-    let mut paths: Vec<_> = outputs.entries(volume).iter().map(shown).collect();
+    let entries = outputs.entries(volume);
+    let paths = entries.iter().map(|entry| match entry.content {
+        Some(_) => entry.path.to_string(),
+        None => format!("{}*", entry.path),
+    });
+    let mut paths: Vec<_> = paths.collect();
     paths.sort();
     paths
 }
@@ -123,12 +134,12 @@ fn a_selected_secret_gives_way_to_a_file_of_its_path_and_to_no_other_selection()
 
 #[test]
 fn a_half_of_a_split_secret_gives_way_to_a_file_of_the_plan() {
-    let split = |path: &str| file(path, &json!({"split": true}));
+    let split = file("a", &json!({"split": true}));
     for (other, expected) in [
         ("a.key", "secret \"x\" in https://kv/: file a.key cannot stand beside file a.key"),
         ("a.key/x", "secret \"x\" in https://kv/: file a.key cannot stand beside file a.key/x"),
     ] {
-        let volume = volume(&[split("a"), file(other, &json!({}))], &[]);
+        let volume = volume(&[split.clone(), file(other, &json!({}))], &[]);
         let (mut outputs, _) = Outputs::of(&volume, &BTreeSet::new());
         for _ in 0..2 {
             outputs.accept(&volume, 1, fetched(&[other])).unwrap();
@@ -140,7 +151,7 @@ fn a_half_of_a_split_secret_gives_way_to_a_file_of_the_plan() {
         outputs.accept(&volume, 0, fetched(&["a"])).unwrap();
         assert_eq!(next(&outputs, &volume), ["a", other]);
     }
-    let volume = volume(&[split("a"), file("a.key", &json!({}))], &[json!({"directory": "a.crt"})]);
+    let volume = volume(&[split, file("a.key", &json!({}))], &[json!({"directory": "a.crt"})]);
     let (mut outputs, _) = Outputs::of(&volume, &set(&["a", "a.crt", "a.key"]));
     outputs.accept(&volume, 0, fetched(&["a"])).unwrap();
     assert_eq!(
@@ -155,41 +166,42 @@ fn a_half_of_a_split_secret_gives_way_to_a_file_of_the_plan() {
 fn a_selected_secret_that_fails_keeps_its_file() {
     let volume = volume(&[], &[json!({})]);
     let (mut outputs, _) = Outputs::of(&volume, &BTreeSet::new());
-    let some = |new: &[&str], kept: &[&str]| {
-        let fault = || Some(Fault::new(KS402, Class::Slow, "refused"));
-        let kept = kept.iter().map(|path| (path.parse().unwrap(), fault())).collect();
-        ItemUpdate { kept, ..fetched(new) }
-    };
     assert_eq!(
-        outputs.accept(&volume, 0, some(&["a"], &["b"])).unwrap_err().reason,
+        outputs.accept(&volume, 0, partly_refused(&["a"], &["b"])).unwrap_err().reason,
         KS402,
         "the first are all there"
     );
     assert_eq!(outputs.accept(&volume, 0, fetched(&["a", "b", "c"])), Ok(None));
     assert_eq!(
-        outputs.accept(&volume, 0, some(&["a"], &["b", "new"])).unwrap().unwrap().reason,
+        outputs.accept(&volume, 0, partly_refused(&["a"], &["b", "new"])).unwrap().unwrap().reason,
         KS402
     );
     assert_eq!(next(&outputs, &volume), ["a", "b"], "also one that is not committed yet; c went");
     outputs.committed();
-    assert!(outputs.accept(&volume, 0, some(&["c"], &["b"])).unwrap().is_some());
+    assert!(outputs.accept(&volume, 0, partly_refused(&["c"], &["b"])).unwrap().is_some());
     assert_eq!(next(&outputs, &volume), ["b*", "c"]);
-    outputs.accept(&volume, 0, some(&["a"], &["b"])).unwrap();
+    outputs.accept(&volume, 0, partly_refused(&["a"], &["b"])).unwrap();
     assert_eq!(next(&outputs, &volume), ["a", "b*"]);
+}
+
+/// The vault gives some of the selected secrets and refuses the others.
+fn partly_refused(given: &[&str], refused: &[&str]) -> ItemUpdate {
+    let fault = Fault::new(KS402, Class::Slow, "refused");
+    let kept = refused.iter().map(|path| (path.parse().unwrap(), Some(fault.clone())));
+    ItemUpdate { kept: kept.collect(), ..fetched(given) }
+}
+
+/// A file with a part of the certificate.
+fn part(path: &str, part: &str) -> Value {
+    file(path, &json!({"type": "cert", "part": part}))
 }
 
 #[test]
 fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
-    let cert = |path: &str, part: &str| file(path, &json!({"type": "cert", "part": part}));
     let volume = volume(
-        &[cert("crt", "cert"), cert("key", "key"), file("other", &json!({"name": "y"}))],
+        &[part("crt", "cert"), part("key", "key"), file("other", &json!({"name": "y"}))],
         &[],
     );
-    let of = |path: &str, version: &str| {
-        let mut update = fetched(&[path]);
-        version.clone_into(&mut update.fetched.files[0].version);
-        update
-    };
     let left = set(&["crt", "key", "other"]);
     for (what, left, steps, expected, disagree) in [
         ("one of them failed", &left, &[("crt", "2")][..], &["crt*", "key*", "other*"][..], true),
@@ -212,7 +224,8 @@ fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
     ] {
         let (mut outputs, _) = Outputs::of(&volume, left);
         for &(path, version) in steps {
-            outputs.accept(&volume, usize::from(path == "key"), of(path, version)).unwrap();
+            let update = fetched_as(path, version);
+            outputs.accept(&volume, usize::from(path == "key"), update).unwrap();
         }
         assert_eq!(next(&outputs, &volume), expected, "{what}");
         assert_eq!(outputs.disagreeing().count(), usize::from(disagree), "{what}");
@@ -221,12 +234,12 @@ fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
     }
     // What stands is known from here on: the same again changes nothing, a new one waits.
     let (mut outputs, _) = Outputs::of(&volume, &left);
-    outputs.accept(&volume, 0, of("crt", "1")).unwrap();
-    outputs.accept(&volume, 1, of("key", "1")).unwrap();
+    outputs.accept(&volume, 0, fetched_as("crt", "1")).unwrap();
+    outputs.accept(&volume, 1, fetched_as("key", "1")).unwrap();
     outputs.committed();
-    outputs.accept(&volume, 0, of("crt", "1")).unwrap();
+    outputs.accept(&volume, 0, fetched_as("crt", "1")).unwrap();
     assert_eq!(outputs.committed(), [0]);
-    outputs.accept(&volume, 0, of("crt", "2")).unwrap();
+    outputs.accept(&volume, 0, fetched_as("crt", "2")).unwrap();
     assert!(outputs.committed().is_empty());
     outputs.accept(&volume, 1, ItemUpdate::default()).unwrap();
     assert_eq!(outputs.committed(), [0, 1], "an optional part that is not there has no version");
@@ -234,13 +247,7 @@ fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
 
 #[test]
 fn a_certificate_without_authorities_is_replaced_and_one_without_its_key_is_not() {
-    let cert = |path: &str, part: &str| file(path, &json!({"type": "cert", "part": part}));
-    let volume = volume(&[cert("ca", "ca"), cert("crt", "cert"), cert("key", "key")], &[]);
-    let new = |path: &str| {
-        let mut update = fetched(&[path]);
-        "2".clone_into(&mut update.fetched.files[0].version);
-        update
-    };
+    let volume = volume(&[part("ca", "ca"), part("crt", "cert"), part("key", "key")], &[]);
     for (failed, reason, expected) in [
         ("ca", KS425, ["ca*", "crt", "key"]),
         ("ca", KS402, ["ca*", "crt*", "key*"]),
@@ -254,7 +261,7 @@ fn a_certificate_without_authorities_is_replaced_and_one_without_its_key_is_not(
                 let fault = Fault::new(reason, Class::Slow, "it failed").of_kind(kind);
                 outputs.failed(&volume, index, &fault);
             } else {
-                outputs.accept(&volume, index, new(path)).unwrap();
+                outputs.accept(&volume, index, fetched_as(path, "2")).unwrap();
             }
         }
         assert_eq!(next(&outputs, &volume), expected, "{failed} {reason}");

@@ -73,15 +73,15 @@ mod tests {
     use std::time::Duration;
 
     fn status() -> Status {
-        let file = |name: &str| {
+        let files = ["a", "b"].map(|name| {
             json!({"path": name, "mode": "0640", "identity": "a", "vault": "https://one/",
                 "type": "secret", "name": name})
-        };
+        });
         let credential = json!({"kind": "managedIdentity", "endpoint": "http://i/"});
         let plan = json!({"schema": 1,
             "identities": [{"name": "a", "scope": "s/.default", "credential": credential}],
             "volumes": [{"name": "v", "directory": "/v", "refreshIntervalSeconds": 120,
-                "files": [file("a"), file("b")]}]});
+                "files": files}]});
         Status::new(Arc::new(Plan::from_json(&plan.to_string()).unwrap()))
     }
 

@@ -27,10 +27,10 @@ impl SecretRows {
 
     /// Those of another Plan: for each the one it was before.
     pub(super) fn replan(&mut self, origins: &[(Option<usize>, bool)]) {
-        let row = |(index, _): &(Option<usize>, bool)| {
+        let rows = origins.iter().map(|(index, _)| {
             index.and_then(|index| self.0.get(index).cloned()).unwrap_or_default()
-        };
-        self.0 = origins.iter().map(row).collect();
+        });
+        self.0 = rows.collect();
     }
 
     /// It is as it should be; whether it failed before.
@@ -60,15 +60,15 @@ impl SecretRows {
         secrets: &'a [SyncedSecret],
         now: Time,
     ) -> Vec<SecretReport<'a>> {
-        let report = |(secret, row): (&'a SyncedSecret, &'a Row)| SecretReport {
+        let reports = secrets.iter().zip(&self.0).map(|(secret, row)| SecretReport {
             name: secret.name.as_str().into(),
             age_seconds: row.made_at.map(|at| now.saturating_sub(at).as_secs()),
             written: row.written,
             unchanged: row.unchanged,
             failed: row.failed,
             error: row.problem.as_ref().map(|problem| error_report(problem, now)),
-        };
-        secrets.iter().zip(&self.0).map(report).collect()
+        });
+        reports.collect()
     }
 }
 

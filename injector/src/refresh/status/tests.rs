@@ -5,15 +5,15 @@ use serde_json::json;
 use std::time::Duration;
 
 fn status() -> Status {
-    let file = |name: &str| {
+    let files = ["a", "b"].map(|name| {
         json!({"path": name, "mode": "0644", "identity": "a", "vault": "https://kv/",
             "type": "secret", "name": name})
-    };
+    });
     let credential = json!({"kind": "managedIdentity", "endpoint": "http://i/"});
     let plan = json!({"schema": 1,
         "identities": [{"name": "a", "scope": "s/.default", "credential": credential}],
         "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 120,
-            "files": [file("a"), file("b")]}]});
+            "files": files}]});
     Status::new(Arc::new(Plan::from_json(&plan.to_string()).unwrap()))
 }
 
@@ -24,11 +24,16 @@ fn made() -> Vec<(RelativePath, String)> {
 #[test]
 fn a_repeated_failure_is_no_news_and_another_code_is() {
     let (mut status, at) = (status(), Duration::ZERO);
-    let fault = |reason, text: &str| Fault::new(reason, Class::Slow, text);
-    assert!(status.failed(0, 0, &fault(KS404, "x 1"), at));
-    assert!(!status.failed(0, 0, &fault(KS404, "x 2"), at));
-    assert!(status.failed(0, 0, &fault(KS407, "x 3"), at));
-    assert!(!status.failed(0, 1, &fault(KS407, "x 3"), at), "the same of another file");
+    for (file, reason, text, is_news) in [
+        (0, KS404, "x 1", true),
+        (0, KS404, "x 2", false),
+        (0, KS407, "x 3", true),
+        // The same of another file.
+        (1, KS407, "x 3", false),
+    ] {
+        let fault = Fault::new(reason, Class::Slow, text);
+        assert_eq!(status.failed(0, file, &fault, at), is_news, "file {file}, {text}");
+    }
     assert!(status.works(0, 0));
     assert!(!status.works(0, 0));
 }
@@ -36,11 +41,11 @@ fn a_repeated_failure_is_no_news_and_another_code_is() {
 #[test]
 fn a_generation_that_cannot_be_removed_is_told_once() {
     let mut status = status();
-    let fault = || Some(Fault::new(KS501, Class::Transient, "busy"));
-    assert_eq!(status.removed(0, fault()), fault());
-    assert_eq!(status.removed(0, fault()), None);
+    let fault = Some(Fault::new(KS501, Class::Transient, "busy"));
+    assert_eq!(status.removed(0, fault.clone()), fault);
+    assert_eq!(status.removed(0, fault.clone()), None);
     assert_eq!(status.removed(0, None), None);
-    assert_eq!(status.removed(0, fault()), fault(), "after one that was");
+    assert_eq!(status.removed(0, fault.clone()), fault, "after one that was");
 }
 
 #[test]
@@ -70,9 +75,12 @@ fn the_report_has_generation_versions_ages_and_errors() {
     assert_eq!(early["volumes"][0]["files"][0]["ageSeconds"], serde_json::Value::Null);
     status.committed(0, Some("..g".into()), &[0], None, Duration::ZERO);
     status.commit_failed(0, &Fault::new(KS501, Class::Transient, "full"), Duration::from_secs(3));
-    let next = |_, item| (item == 0).then_some(Duration::from_secs(65));
-    let json: serde_json::Value =
-        serde_json::from_str(&status.json(true, &next, Duration::from_secs(5))).unwrap();
+    let json = status.json(
+        true,
+        &|_, item| (item == 0).then_some(Duration::from_secs(65)),
+        Duration::from_secs(5),
+    );
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["volumes"][0]["generation"], "..g");
     assert_eq!(json["volumes"][0]["files"][0]["version"], "v1");
     assert_eq!(json["volumes"][0]["files"][0]["ageSeconds"], 4);
