@@ -181,13 +181,9 @@ const LIST: &str = "az identity federated-credential list --identity-name \"$IDE
 
 /// The role assignments for what the pod reads.
 fn roles(subject: &Subject<'_>) -> Vec<String> {
+    const STARTS: [&str; 4] = ["CLIENT_ID=", "PRINCIPAL_ID=", "VAULT_", "az role "];
     let lines = script(subject, None, true).into_iter();
-    let is_of_roles = |line: &String| {
-        ["CLIENT_ID=", "PRINCIPAL_ID=", "VAULT_", "az role "]
-            .iter()
-            .any(|start| line.starts_with(start))
-    };
-    lines.filter(is_of_roles).collect()
+    lines.filter(|line| STARTS.iter().any(|start| line.starts_with(start))).collect()
 }
 
 /// What `keysluice azure` prints for this account, without its comments.

@@ -11,6 +11,7 @@ use crate::cli::terminal::progress;
 use crate::cluster::api::{ApiError, Client, ContainerName, ExecError, exec, get, list};
 use crate::mutate::SIDECAR;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
@@ -97,11 +98,13 @@ pub(super) async fn sidecars(
 /// A few of each workload: their sidecars have the same Plan.
 async fn statuses(client: &Client, snapshot: &mut Snapshot, workloads: &[Vec<String>]) {
     let pods = snapshot.list(Scope::Workloads, "pods");
-    let can_answer =
-        |pod: &&String| pods.iter().any(|one| name(one) == **pod && sidecar::is_running(one));
+    let running: BTreeSet<&str> =
+        pods.iter().filter(|one| sidecar::is_running(one)).map(name).collect();
     let chosen: Vec<String> = workloads
         .iter()
-        .flat_map(|pods| pods.iter().filter(can_answer).take(MAX_OF_WORKLOAD))
+        .flat_map(|pods| {
+            pods.iter().filter(|pod| running.contains(pod.as_str())).take(MAX_OF_WORKLOAD)
+        })
         .take(MAX_STATUSES)
         .cloned()
         .collect();
@@ -148,8 +151,9 @@ async fn status(client: &Client, namespace: &str, pod: &str, patience: Duration)
 /// The end of what these sidecars wrote.
 async fn logs(client: &Client, snapshot: &mut Snapshot, pods: &[String]) {
     let all = snapshot.list(Scope::Workloads, "pods");
-    let has_log = |pod: &&String| all.iter().any(|one| name(one) == **pod && has_run(one));
-    let names: Vec<String> = pods.iter().filter(has_log).take(MAX_LOGS).cloned().collect();
+    let with_log: BTreeSet<&str> = all.iter().filter(|one| has_run(one)).map(name).collect();
+    let pods = pods.iter().filter(|pod| with_log.contains(pod.as_str()));
+    let names: Vec<String> = pods.take(MAX_LOGS).cloned().collect();
     for pod in names {
         progress("reading logs …");
         let path = format!(

@@ -15,10 +15,10 @@ const OUR_ENTRIES: &str = "keysluice.dev\"";
 pub(super) fn creation(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
     let workload = &judged.workload;
     let events = workload.events(snapshot);
-    let is_open = |event: &&&Value| {
+    let refused = events.iter().rfind(|event| {
         event["reason"] == "FailedCreate" && object_of(snapshot, event).is_some_and(lacks_pods)
-    };
-    let Some(event) = events.iter().rfind(is_open) else { return Vec::new() };
+    });
+    let Some(event) = refused else { return Vec::new() };
     let finding = refusal(snapshot, text(&event["message"]));
     // The webhook's own code says the same of the template.
     if finding.code == judged.answer.reason.map(|reason| reason.code) {
@@ -30,7 +30,6 @@ pub(super) fn creation(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding>
 /// Whether a controller has fewer pods than it should.
 fn lacks_pods(object: &Value) -> bool {
     let (spec, status) = (&object["spec"], &object["status"]);
-    let count = |value: &Value| value.as_u64().unwrap_or_default();
     match text(&object["kind"]) {
         "DaemonSet" => {
             count(&status["currentNumberScheduled"]) < count(&status["desiredNumberScheduled"])
@@ -38,6 +37,10 @@ fn lacks_pods(object: &Value) -> bool {
         "Job" => count(&status["active"]) + count(&status["succeeded"]) == 0,
         _ => count(&status["replicas"]) < spec["replicas"].as_u64().unwrap_or(1),
     }
+}
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
 }
 
 /// What a refusal means.
@@ -151,18 +154,20 @@ mod tests {
     use super::*;
     use std::time::SystemTime;
 
+    fn failed_call(webhook: &str, problem: &str) -> String {
+        format!(
+            "Error creating: Internal error occurred: failed calling webhook \"{webhook}\": \
+             {problem}"
+        )
+    }
+
     #[test]
     fn each_refusal_has_its_code() {
         let snapshot = Snapshot::new("shop", SystemTime::UNIX_EPOCH);
-        let webhook = |name: &str, what: &str| {
-            format!(
-                "Error creating: Internal error occurred: failed calling webhook \"{name}\": {what}"
-            )
-        };
         for (message, expected) in [
-            (webhook("pods.keysluice.dev", "x509: certificate has expired"), "KS803"),
-            (webhook("pods.keysluice.dev", "no endpoints available for service"), "KS801"),
-            (webhook("x.example.com", "no endpoints available for service"), "KS810"),
+            (failed_call("pods.keysluice.dev", "x509: certificate has expired"), "KS803"),
+            (failed_call("pods.keysluice.dev", "no endpoints available for service"), "KS801"),
+            (failed_call("x.example.com", "no endpoints available for service"), "KS810"),
             (
                 "Error creating: pods \"w\" is forbidden: exceeded quota: q, requested".to_owned(),
                 "KS808",

@@ -179,10 +179,10 @@ fn namespace(snapshot: &Snapshot, configuration: &Value) -> Vec<Finding> {
 
 fn azure_workload_identity(snapshot: &Snapshot) -> Vec<Finding> {
     let all = snapshot.list(Scope::Cluster, "mutatingwebhookconfigurations");
-    let is_theirs = |one: &&Value| {
+    let theirs = all.iter().find(|one| {
         items(&one["webhooks"]).iter().any(|entry| entry["name"] == AZURE_WORKLOAD_IDENTITY)
-    };
-    let Some(theirs) = all.iter().find(is_theirs) else { return Vec::new() };
+    });
+    let Some(theirs) = theirs else { return Vec::new() };
     let text = format!(
         "Azure Workload Identity's webhook is there too ({}): both change labelled pods; hint: \
          docs/azure-workload-identity.md has the steps from one to the other",

@@ -153,10 +153,10 @@ fn injection(
 fn is_touched(pod: &Value, wants_sidecar: bool) -> bool {
     let spec = &pod["spec"];
     let has_sidecar = !named(&spec["initContainers"], SIDECAR).is_null();
-    let is_token = |volume: &Value| {
+    let has_token = items(&spec["volumes"]).iter().any(|volume| {
         text(&volume["name"]).starts_with("azure-") && !volume["projected"].is_null()
-    };
-    has_sidecar || !wants_sidecar && items(&spec["volumes"]).iter().any(is_token)
+    });
+    has_sidecar || !wants_sidecar && has_token
 }
 
 /// The Plan that a new pod of the workload would get.
@@ -205,14 +205,14 @@ fn restart(snapshot: &Snapshot, judged: &Judged<'_>, pod: &Value) -> String {
 fn other_webhooks(snapshot: &Snapshot) -> Vec<&str> {
     let all = snapshot.list(Scope::Cluster, "mutatingwebhookconfigurations");
     let own = snapshot.installation_name();
-    let is_for_pods = |rule: &Value| {
-        items(&rule["resources"]).iter().any(|one| one == "pods" || one == "*" || one == "*/*")
-    };
-    let later = all.iter().filter(|one| name(one) > own).filter(|one| {
-        let entries = items(&one["webhooks"]).iter();
-        entries.flat_map(|entry| items(&entry["rules"])).any(is_for_pods)
-    });
-    later.map(name).collect()
+    all.iter().filter(|one| name(one) > own && is_for_pods(one)).map(name).collect()
+}
+
+/// Whether a webhook configuration has a rule for pods.
+fn is_for_pods(configuration: &Value) -> bool {
+    let rules = items(&configuration["webhooks"]).iter().flat_map(|entry| items(&entry["rules"]));
+    let mut resources = rules.flat_map(|rule| items(&rule["resources"]));
+    resources.any(|one| one == "pods" || one == "*" || one == "*/*")
 }
 
 /// Images that do not arrive or do not run.
@@ -304,10 +304,9 @@ fn text_or<'v>(value: &'v Value, other: &'v str) -> &'v str {
 /// Volumes of a CSI driver that is not there.
 fn volumes(snapshot: &Snapshot, pod: &Value) -> Vec<Finding> {
     const CHECK: &str = "injection";
-    let is_csi = |volume: &Value| volume["csi"]["driver"] == CSI_DRIVER;
     let left: Vec<&str> = items(&pod["spec"]["volumes"])
         .iter()
-        .filter(|volume| is_csi(volume))
+        .filter(|volume| volume["csi"]["driver"] == CSI_DRIVER)
         .map(|volume| text(&volume["name"]))
         .collect();
     let knows = snapshot.knows(Scope::Cluster, "csidrivers");

@@ -138,12 +138,11 @@ fn page(code: &str) -> String {
 }
 
 fn summary(groups: &[Group]) -> String {
-    let count = |level| {
-        let findings = groups.iter().flat_map(|group| &group.findings);
-        findings.filter(|one| one.level == level).count()
-    };
-    let (failures, warnings) = (count(Level::Failed), count(Level::Warning));
-    let skipped = count(Level::Skipped);
+    let [failures, warnings, skipped] =
+        [Level::Failed, Level::Warning, Level::Skipped].map(|level| {
+            let findings = groups.iter().flat_map(|group| &group.findings);
+            findings.filter(|one| one.level == level).count()
+        });
     let not_checked = if skipped == 0 { String::new() } else { format!(", {skipped} not checked") };
     let mut text = format!("{failures} failed, {warnings} warning(s){not_checked}\n");
     if let Some((group, finding)) = first_cause(groups) {
@@ -245,12 +244,14 @@ mod tests {
         let groups = [Group::new("Deployment shop/web", vec![finding])];
         for width in [40, 60, 80, 100] {
             let text = text(&groups, 1, UNICODE, Terminal::of_width(width));
-            let is_broken =
-                |line: &&str| line.chars().count() > width && !line.trim_start().starts_with("$ ");
-            assert_eq!(text.lines().find(is_broken), None, "{width}:\n{text}");
+            let too_wide = text
+                .lines()
+                .find(|line| line.chars().count() > width && !line.trim_start().starts_with("$ "));
+            assert_eq!(too_wide, None, "{width}:\n{text}");
             assert!(text.contains(&format!("\n    $ {command}\n")), "{text}");
-            let is_hanging = |line: &str| line.starts_with("    ") || !line.starts_with(' ');
-            assert!(text.lines().all(is_hanging), "{text}");
+            for line in text.lines() {
+                assert!(line.starts_with("    ") || !line.starts_with(' '), "{line}\n{text}");
+            }
             assert_eq!(text.contains("    | issuer\n"), width < 80, "{width}:\n{text}");
         }
     }

@@ -222,26 +222,28 @@ mod tests {
 
     #[test]
     fn a_warning_of_an_object_holds_until_it_is_valid_again_or_another_comes() {
-        let line = |code: &str, message: &str| {
-            json!({"level": "warn", "code": code, "message": message}).to_string()
-        };
-        let valid = |object: &str| {
-            json!({"level": "info", "message": format!("{object}: valid again")}).to_string()
-        };
         let (db, api) = ("secret \"db\" in https://kv/", "secret \"api\" in https://kv/");
-        let told = |lines: &[String]| warnings_of_log(&lines.join("\n"));
-        let early = line("KS420", &format!("{db}: not active until 2027-01-01T00:00:00Z"));
         let expired = format!("{db}: expired at 2026-01-01T00:00:00Z");
-        let late = line("KS419", &expired);
-        let other = line("KS419", &format!("{api}: expired at 2026-01-01T00:00:00Z"));
-        assert_eq!(told(&[early.clone(), late.clone()]), [("KS419", expired.clone())]);
-        assert_eq!(told(&[late.clone(), other.clone(), valid(api)]), [("KS419", expired)]);
-        assert_eq!(told(&[late.clone(), other, valid(db)]).len(), 1);
-        assert_eq!(told(&[early, valid(db), "not JSON".to_owned()]), []);
+        let [early, late, other] = [
+            ("KS420", format!("{db}: not active until 2027-01-01T00:00:00Z")),
+            ("KS419", expired.clone()),
+            ("KS419", format!("{api}: expired at 2026-01-01T00:00:00Z")),
+        ]
+        .map(|(code, message)| json!({"level": "warn", "code": code, "message": message}));
+        let [valid_db, valid_api] = [db, api]
+            .map(|object| json!({"level": "info", "message": format!("{object}: valid again")}));
+        for (log, expected) in [
+            (format!("{early}\n{late}"), &[("KS419", expired.clone())][..]),
+            (format!("{late}\n{other}\n{valid_api}"), &[("KS419", expired)]),
+            (format!("{early}\n{valid_db}\nnot JSON"), &[]),
+        ] {
+            assert_eq!(warnings_of_log(&log), expected, "{log}");
+        }
+        assert_eq!(warnings_of_log(&format!("{late}\n{other}\n{valid_db}")).len(), 1);
         // They are no failures, and hide none.
         let failed = r#"{"level":"warn","code":"KS404","message":"secret db"}"#;
         assert_eq!(outcome(&format!("{failed}\n{late}")), outcome(failed));
-        assert_eq!(outcome(&late), None);
+        assert_eq!(outcome(&late.to_string()), None);
     }
 
     #[test]

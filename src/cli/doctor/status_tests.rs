@@ -3,8 +3,11 @@ use super::*;
 use serde_json::json;
 use std::time::Duration;
 
+fn error(code: &str) -> Value {
+    json!({"code": code, "message": "m", "hint": "h", "ageSeconds": 20})
+}
+
 fn status() -> Value {
-    let error = |code: &str| json!({"code": code, "message": "m", "hint": "h", "ageSeconds": 20});
     json!({"ready": true, "version": "1.2.3", "failing": 3,
         "volumes": [{"name": "v", "directory": "/mnt", "files": [
             {"path": "a", "object": "secret a", "ageSeconds": 75, "nextSeconds": 45,
@@ -46,10 +49,10 @@ fn ages_times_and_results_are_in_the_summary() {
 
 #[test]
 fn what_expires_soon_is_named() {
-    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let epoch = SystemTime::UNIX_EPOCH;
     let status = Status(status());
-    assert!(status.expiring(at(1)).is_none());
-    let found = status.expiring(at(1_000_000)).unwrap();
+    assert!(status.expiring(epoch + Duration::from_secs(1)).is_none());
+    let found = status.expiring(epoch + Duration::from_secs(1_000_000)).unwrap();
     assert_eq!(found.code, Some("KS818"));
     assert!(found.text.starts_with("secret a expires on 1970-01-12; hint: "), "{}", found.text);
 }

@@ -62,10 +62,9 @@ impl TargetName {
 
     /// Leaves the pod that is asked about, if it is one that a workload made.
     pub(super) fn narrow(&self, workload: &mut Workload<'_>) {
-        let is_pod = |kind: &&str| *kind == "Pod";
         let is_named = workload.pods.iter().any(|pod| name(pod) == self.name);
         let is_own = text(&workload.object["kind"]) == "Pod";
-        if self.kind.as_ref().is_none_or(is_pod) && is_named && !is_own {
+        if self.kind.is_none_or(|kind| kind == "Pod") && is_named && !is_own {
             workload.pods.retain(|pod| name(pod) == self.name);
         }
     }

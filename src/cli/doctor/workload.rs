@@ -45,8 +45,10 @@ pub(super) struct Judged<'s> {
 pub(super) fn workloads(snapshot: &Snapshot) -> Vec<Workload<'_>> {
     let all: Vec<&Value> = objects(snapshot).collect();
     let known: BTreeSet<_> = all.iter().map(|one| (text(&one["kind"]), name(one))).collect();
-    let is_root = |object: &&&Value| controller(object).is_none_or(|owner| !known.contains(&owner));
-    all.iter().filter(is_root).map(|object| Workload::new(snapshot, object)).collect()
+    all.iter()
+        .filter(|object| controller(object).is_none_or(|owner| !known.contains(&owner)))
+        .map(|object| Workload::new(snapshot, object))
+        .collect()
 }
 
 /// The object that an event is about.

@@ -131,12 +131,12 @@ impl<'a> Sidecar<'a> {
         if !items(&spec["scopes"]).is_empty() || !spec["scopeSelector"].is_null() {
             return Vec::new();
         }
-        let has_default =
-            |limit: &&&Value| !limit["default"]["cpu"].is_null() || !limit["max"]["cpu"].is_null();
-        let default = containers.iter().find(has_default);
-        let (hard, used) = (&spec["hard"], &quota["status"]["used"]);
+        let has_default = containers
+            .iter()
+            .any(|limit| !limit["default"]["cpu"].is_null() || !limit["max"]["cpu"].is_null());
+        let is_bounded = !spec["hard"]["limits.cpu"].is_null();
         let mut findings = Vec::new();
-        if !hard["limits.cpu"].is_null() && self.cpu_limit.is_none() && default.is_none() {
+        if is_bounded && self.cpu_limit.is_none() && !has_default {
             let text = format!(
                 "ResourceQuota {} of namespace {namespace} wants a CPU limit of every container, \
                  and the sidecar has none; hint: set injector.cpuLimit of the chart, or \
@@ -153,16 +153,10 @@ impl<'a> Sidecar<'a> {
             ("requests.memory", Some(self.memory_request)),
             ("limits.memory", Some(&self.memory_limit)),
         ];
-        let is_full = |key: &str, amount: &str| {
-            let number = |value: &Value| nanos(value.as_str()?);
-            let used = number(&used[key]).unwrap_or_default();
-            let left = number(&hard[key])?.checked_sub(used)?;
-            Some(nanos(amount)? > left)
-        };
         let full: Vec<String> = wanted
             .into_iter()
             .filter_map(|(key, amount)| Some((key, amount?)))
-            .filter(|(key, amount)| is_full(key, amount).unwrap_or_default())
+            .filter(|(key, amount)| is_full(quota, key, amount) == Some(true))
             .map(|(key, amount)| format!("{key} ({amount})"))
             .collect();
         if !full.is_empty() {
@@ -210,23 +204,22 @@ impl<'a> Sidecar<'a> {
         ];
         let mut problems = Vec::new();
         for (resource, request, most, hint) in rows {
-            let bound = |what: &str| limit[what][resource].as_str();
-            let is_below = |one: &str, other: &str| Some(nanos(one)? < nanos(other)?);
-            if let Some(least) = bound("min")
+            if let Some(least) = limit["min"][resource].as_str()
                 && is_below(request, least) == Some(true)
             {
                 problems.push(format!(
                     "its {resource} request {request} is below the minimum {least}; hint: {hint}"
                 ));
             }
-            if let (Some(largest), Some(most)) = (bound("max"), most)
+            if let (Some(largest), Some(most)) = (limit["max"][resource].as_str(), most)
                 && is_below(largest, most) == Some(true)
             {
                 problems.push(format!(
                     "its {resource} limit {most} is above the maximum {largest}; hint: {hint}"
                 ));
             }
-            if let (Some(ratio), Some(most)) = (bound("maxLimitRequestRatio"), most)
+            let largest_ratio = limit["maxLimitRequestRatio"][resource].as_str();
+            if let (Some(ratio), Some(most)) = (largest_ratio, most)
                 && is_ratio_above(most, request, ratio) == Some(true)
             {
                 problems.push(format!(
@@ -237,6 +230,17 @@ impl<'a> Sidecar<'a> {
         }
         problems
     }
+}
+
+/// Whether a quota has less than this amount left of a resource that it bounds.
+fn is_full(quota: &Value, resource: &str, amount: &str) -> Option<bool> {
+    let used = quota["status"]["used"][resource].as_str().and_then(nanos).unwrap_or_default();
+    let left = nanos(quota["spec"]["hard"][resource].as_str()?)?.checked_sub(used)?;
+    Some(nanos(amount)? > left)
+}
+
+fn is_below(amount: &str, bound: &str) -> Option<bool> {
+    Some(nanos(amount)? < nanos(bound)?)
 }
 
 fn is_ratio_above(limit: &str, request: &str, ratio: &str) -> Option<bool> {

@@ -125,27 +125,38 @@ fn policies_and_what_cannot_be_read_are_told() {
     assert_eq!(super::application(&one)[0].code, Some("KS817"));
 }
 
-#[test]
-fn what_a_pod_of_the_namespace_met_is_told() {
-    let wanted = || Wanted {
+fn wanted() -> Wanted {
+    Wanted {
         image: "registry.test/injector:1".to_owned(),
         urls: vec!["https://login.test/".to_owned(), "https://kv.test/".to_owned()],
         patience: std::time::Duration::from_secs(1),
-    };
-    let ran = |state: State| Ok(Probed::Ran(Container { image: wanted().image, state }));
-    let ended =
-        |exit_code, message: &str| ran(State::Ended { exit_code, message: message.to_owned() });
+    }
+}
+
+fn ran(state: State) -> Probed {
+    Probed::Ran(Container { image: wanted().image, state })
+}
+
+fn ended(exit_code: i64, message: &str) -> Probed {
+    ran(State::Ended { exit_code, message: message.to_owned() })
+}
+
+#[test]
+fn what_a_pod_of_the_namespace_met_is_told() {
     let waiting = State::Waiting { reason: "ErrImagePull".to_owned(), message: "401".to_owned() };
     let cases = [
-        (ended(0, "https://login.test/ 200\nhttps://kv.test/ 401\n"), vec![None]),
+        (Ok(ended(0, "https://login.test/ 200\nhttps://kv.test/ 401\n")), vec![None]),
         (
-            ended(1, "https://login.test/ 200\nhttps://kv.test/ failed: kv.test: no such name\n"),
+            Ok(ended(
+                1,
+                "https://login.test/ 200\nhttps://kv.test/ failed: kv.test: no such name\n",
+            )),
             vec![Some("KS820")],
         ),
-        (ended(2, "error: unrecognized subcommand"), vec![Some("KS731")]),
-        (ended(128, "exec format error"), vec![Some("KS731")]),
-        (ran(waiting), vec![Some("KS730")]),
-        (ran(State::Pending), vec![Some("KS730")]),
+        (Ok(ended(2, "error: unrecognized subcommand")), vec![Some("KS731")]),
+        (Ok(ended(128, "exec format error")), vec![Some("KS731")]),
+        (Ok(ran(waiting)), vec![Some("KS730")]),
+        (Ok(ran(State::Pending)), vec![Some("KS730")]),
         (Ok(Probed::Refused("violates PodSecurity".to_owned())), vec![Some("KS810")]),
         (Err(Unknown { forbidden: true, message: "needs create pods".to_owned() }), vec![None]),
     ];

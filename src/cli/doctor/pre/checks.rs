@@ -1,7 +1,7 @@
 //! The checks: facts in, findings out.
 
 use super::super::finding::{Finding, Level};
-use super::facts::{Configuration, Enforcer, Fact, Facts, State, Unknown};
+use super::facts::{Enforcer, Fact, Facts, State, Unknown};
 use super::image::not_run;
 use crate::reason;
 use crate::settings::CsiVolumes;
@@ -91,14 +91,12 @@ fn other_installation(facts: &Facts) -> Vec<Finding> {
         }
     };
     let own = &facts.installation;
-    let is_ours = |one: &&Configuration| {
-        one.entries.iter().any(|entry| OUR_ENTRIES.contains(&entry.as_str()))
-    };
-    let elsewhere = |one: &Configuration| {
-        one.namespace.as_ref().is_some_and(|namespace| *namespace != own.namespace)
-    };
-    let foreign =
-        configurations.iter().filter(is_ours).filter(|one| one.name != own.name || elsewhere(one));
+    let foreign = configurations.iter().filter(|one| {
+        let is_ours = one.entries.iter().any(|entry| OUR_ENTRIES.contains(&entry.as_str()));
+        let is_elsewhere =
+            one.namespace.as_ref().is_some_and(|namespace| *namespace != own.namespace);
+        is_ours && (one.name != own.name || is_elsewhere)
+    });
     let mut findings: Vec<Finding> = foreign
         .map(|one| {
             let namespace = one.namespace.as_deref().unwrap_or("no namespace");
@@ -118,10 +116,12 @@ fn other_installation(facts: &Facts) -> Vec<Finding> {
         })
         .collect();
     let own_guard = format!("{}-guard-", own.name);
-    let is_guard =
-        |message: &String| message.starts_with("KS720 ") || message.starts_with("KS721 ");
     for policy in policies {
-        if policy.messages.iter().any(is_guard) && !policy.name.starts_with(&own_guard) {
+        let is_guard = policy
+            .messages
+            .iter()
+            .any(|message| message.starts_with("KS720 ") || message.starts_with("KS721 "));
+        if is_guard && !policy.name.starts_with(&own_guard) {
             let text = format!(
                 "ValidatingAdmissionPolicy {} is the guard of another installation of Keysluice; \
                  hint: uninstall it, or delete that policy where nothing else of it is left",
@@ -140,9 +140,10 @@ fn azure_workload_identity(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "azure-workload-identity";
     // Whether they are known at all is another check's.
     let Ok(configurations) = &facts.configurations else { return Vec::new() };
-    let is_theirs =
-        |one: &&Configuration| one.entries.iter().any(|entry| entry == AZURE_WORKLOAD_IDENTITY);
-    let Some(theirs) = configurations.iter().find(is_theirs) else {
+    let theirs = configurations
+        .iter()
+        .find(|one| one.entries.iter().any(|entry| entry == AZURE_WORKLOAD_IDENTITY));
+    let Some(theirs) = theirs else {
         return good(CHECK, "Azure Workload Identity's webhook is not there".to_owned());
     };
     let order = if theirs.name < facts.installation.name {

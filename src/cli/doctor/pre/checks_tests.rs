@@ -52,14 +52,13 @@ fn a_healthy_cluster_has_only_good_findings() {
     assert_eq!(findings.len(), 6);
 }
 
+fn forbidden() -> Unknown {
+    Unknown { forbidden: true, message: "403".to_owned() }
+}
+
 #[test]
 fn each_finding_has_its_code_and_level() {
     type Change = fn(&mut Facts);
-    let guard = |name: &str| Policy {
-        name: name.to_owned(),
-        messages: vec!["KS721 the container".to_owned()],
-    };
-    let forbidden = || Unknown { forbidden: true, message: "403".to_owned() };
     let cases: Vec<(&str, Change, &[(&str, Level)])> = vec![
         (
             "old",
@@ -147,7 +146,11 @@ fn each_finding_has_its_code_and_level() {
         );
     }
     let mut facts = healthy();
-    facts.policies = Ok(vec![guard("keysluice-guard-sidecar"), guard("sluice-guard-sidecar")]);
+    let guards = ["keysluice-guard-sidecar", "sluice-guard-sidecar"].map(|name| Policy {
+        name: name.to_owned(),
+        messages: vec!["KS721 the container".to_owned()],
+    });
+    facts.policies = Ok(guards.into());
     let findings = pre(&facts);
     assert_eq!(findings.iter().filter(|one| one.code == Some("KS729")).count(), 1, "{findings:?}");
     facts.policies = Err(forbidden());
@@ -158,11 +161,6 @@ fn each_finding_has_its_code_and_level() {
 
 #[test]
 fn what_the_kubelet_says_of_a_container_is_read() {
-    let pod = |state: serde_json::Value| {
-        json!({"spec": {"containers": [{"name": "doctor", "image": "a"},
-            {"name": "injector", "image": "b"}]},
-            "status": {"containerStatuses": [{"name": "injector", "state": state}]}})
-    };
     for (state, expected) in [
         (json!({}), State::Pending),
         (json!({"running": {}}), State::Pending),
@@ -176,7 +174,10 @@ fn what_the_kubelet_says_of_a_container_is_read() {
             State::Ended { exit_code: 0, message: String::new() },
         ),
     ] {
-        let read = Container::read(&pod(state), "injector");
+        let pod = json!({"spec": {"containers": [{"name": "doctor", "image": "a"},
+            {"name": "injector", "image": "b"}]},
+            "status": {"containerStatuses": [{"name": "injector", "state": state}]}});
+        let read = Container::read(&pod, "injector");
         assert_eq!(read, Container { image: "b".to_owned(), state: expected });
     }
     assert!(waiting("InvalidImageName").is_final() && !waiting("ErrImagePull").is_final());
@@ -187,27 +188,33 @@ fn what_the_kubelet_says_of_a_container_is_read() {
     assert_eq!(Version::read(&json!({"major": "1"})), None);
 }
 
+/// Our configuration, with this metadata besides its name.
+fn installed(metadata: &serde_json::Value) -> Configuration {
+    let mut configuration = json!({"metadata": metadata, "webhooks": [
+        {"name": "pods.keysluice.dev", "clientConfig": {"service": {
+            "namespace": "keysluice-system"}}}]});
+    configuration["metadata"]["name"] = "keysluice".into();
+    Configuration::read(&configuration)
+}
+
 #[test]
 fn what_the_enforcer_of_aks_does_is_seen_by_its_marks() {
-    let read = |metadata: serde_json::Value| {
-        let mut metadata = metadata;
-        metadata["name"] = "keysluice".into();
-        Configuration::read(&json!({"metadata": metadata, "webhooks": [
-            {"name": "pods.keysluice.dev", "clientConfig": {"service": {
-                "namespace": "keysluice-system"}}}]}))
-    };
     let changed =
         json!({"managedFields": [{"manager": "helm"}, {"manager": "admissionsenforcer"}]});
-    let other = Configuration { name: "other".to_owned(), ..read(changed.clone()) };
-    let other = Configuration { entries: vec!["x".to_owned()], ..other };
-    let disabled = |field: &str| json!({field: {"admissions.enforcer/disabled": "true"}});
+    let disabled = json!({"admissions.enforcer/disabled": "true"});
+    let not_disabled = json!({"admissions.enforcer/disabled": "false"});
+    let other = Configuration {
+        name: "other".to_owned(),
+        entries: vec!["x".to_owned()],
+        ..installed(&changed)
+    };
     for (configurations, level) in [
-        (vec![read(json!({}))], None),
-        (vec![read(changed.clone())], Some(Level::Warning)),
-        (vec![read(disabled("annotations")), other.clone()], Some(Level::Good)),
-        (vec![read(disabled("labels"))], Some(Level::Good)),
+        (vec![installed(&json!({}))], None),
+        (vec![installed(&changed)], Some(Level::Warning)),
+        (vec![installed(&json!({"annotations": disabled})), other.clone()], Some(Level::Good)),
+        (vec![installed(&json!({"labels": disabled}))], Some(Level::Good)),
         (vec![other], Some(Level::Good)),
-        (vec![read(json!({"annotations": {"admissions.enforcer/disabled": "false"}}))], None),
+        (vec![installed(&json!({"annotations": not_disabled}))], None),
     ] {
         let mut facts = healthy();
         facts.configurations = Ok(configurations.clone());

@@ -1,5 +1,6 @@
 //! What is known of a cluster, and how it is read from the API server's JSON.
 
+use super::super::snapshot::named;
 use crate::settings::CsiVolumes;
 use serde_json::Value;
 use std::time::Duration;
@@ -145,12 +146,7 @@ impl State {
 impl Version {
     /// From `/version`; some clouds write `30+`.
     pub(super) fn read(answer: &Value) -> Option<Self> {
-        let number = |field: &str| {
-            let digits: String =
-                answer[field].as_str()?.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().ok()
-        };
-        Some(Self { major: number("major")?, minor: number("minor")? })
+        Some(Self { major: number(&answer["major"])?, minor: number(&answer["minor"])? })
     }
 }
 
@@ -173,8 +169,7 @@ impl Enforcer {
     const MANAGER: &str = "admissionsenforcer";
 
     fn of(metadata: &Value) -> Self {
-        let is_disabled = |map: &Value| map[Self::DISABLED] == "true";
-        if is_disabled(&metadata["labels"]) || is_disabled(&metadata["annotations"]) {
+        if ["labels", "annotations"].iter().any(|map| metadata[map][Self::DISABLED] == "true") {
             return Self::Disabled;
         }
         let managers = items(&metadata["managedFields"]);
@@ -196,10 +191,7 @@ impl Policy {
 impl Container {
     /// The container `name` of a pod.
     pub(super) fn read(pod: &Value, name: &str) -> Self {
-        let of_name = |list: &Value| {
-            items(list).iter().find(|one| one["name"] == name).cloned().unwrap_or_default()
-        };
-        let status = of_name(&pod["status"]["containerStatuses"]);
+        let status = named(&pod["status"]["containerStatuses"], name);
         let waiting = &status["state"]["waiting"];
         let ended = &status["state"]["terminated"];
         let state = if let Some(exit_code) = ended["exitCode"].as_i64() {
@@ -213,12 +205,18 @@ impl Container {
                 }
             }
         };
-        Self { image: text(&of_name(&pod["spec"]["containers"])["image"]), state }
+        Self { image: text(&named(&pod["spec"]["containers"], name)["image"]), state }
     }
 }
 
 pub(in super::super) fn items(list: &Value) -> &[Value] {
     list.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The number that a text begins with.
+fn number(text: &Value) -> Option<u32> {
+    let digits: String = text.as_str()?.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
 }
 
 fn text(value: &Value) -> String {

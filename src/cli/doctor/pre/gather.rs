@@ -26,20 +26,23 @@ pub(super) async fn cluster(
     installation: Installation,
     csi_volumes: CsiVolumes,
 ) -> Facts {
-    let unreadable =
-        || Unknown { forbidden: false, message: "the answer has no version".to_owned() };
-    let version = ask(client, "/version").await;
+    let version = ask(client, "/version").await.and_then(|answer| {
+        Version::read(&answer.unwrap_or_default()).ok_or_else(|| Unknown {
+            forbidden: false,
+            message: "the answer has no version".to_owned(),
+        })
+    });
     let (resources, configurations, policies) = (
         ask(client, ADMISSION).await,
         ask(client, &format!("{ADMISSION}/mutatingwebhookconfigurations")).await,
         ask(client, &format!("{ADMISSION}/validatingadmissionpolicies")).await,
     );
-    let names = |list: Value| items(&list["resources"]).iter().filter_map(name).collect();
     Facts {
         installation,
-        version: version
-            .and_then(|answer| Version::read(&answer.unwrap_or_default()).ok_or_else(unreadable)),
-        admission_resources: resources.map(|list| list.map(names).unwrap_or_default()),
+        version,
+        admission_resources: resources.map(|list| {
+            items(&list.unwrap_or_default()["resources"]).iter().filter_map(name).collect()
+        }),
         configurations: configurations.map(|list| read(list, Configuration::read)),
         policies: policies.map(|list| read(list, Policy::read)),
         has_csi_driver: ask(client, CSI_DRIVER).await.map(|driver| driver.is_some()),
