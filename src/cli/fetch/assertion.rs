@@ -82,24 +82,39 @@ pub(super) struct Surroundings<'a> {
     pub(super) service_connection: Option<&'a str>,
 }
 
+impl Surroundings<'_> {
+    /// The value of a variable that is set, and not to nothing.
+    fn value(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|value| !value.is_empty())
+    }
+
+    fn has(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| self.value(name).is_some())
+    }
+
+    fn is_true(&self, name: &str) -> bool {
+        self.value(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+}
+
 impl Source {
     /// The source of the choice; of `auto` the first whose variables are there.
     pub(super) fn choose(choice: &Choice, around: &Surroundings<'_>) -> Result<Self, FetchError> {
-        let variable = |name: &str| (around.variable)(name).filter(|value| !value.is_empty());
-        let has = |names: &[&str]| names.iter().all(|name| variable(name).is_some());
         match choice {
             Choice::File(path) => Ok(Self::File(path.clone())),
-            Choice::Variable(name) => of_variable(name, variable(name)),
+            Choice::Variable(name) => of_variable(name, around.value(name)),
             Choice::Github => github(around).map(Self::Service),
             Choice::AzurePipelines => azure_pipelines(around).map(Self::Service),
-            Choice::Auto if has(&[GITHUB_URL, GITHUB_TOKEN]) => github(around).map(Self::Service),
-            Choice::Auto if has(&[AZURE_URL, AZURE_TOKEN]) => {
+            Choice::Auto if around.has(&[GITHUB_URL, GITHUB_TOKEN]) => {
+                github(around).map(Self::Service)
+            }
+            Choice::Auto if around.has(&[AZURE_URL, AZURE_TOKEN]) => {
                 azure_pipelines(around).map(Self::Service)
             }
-            Choice::Auto => match (variable(TOKEN_VARIABLE), variable(FILE_VARIABLE)) {
+            Choice::Auto => match (around.value(TOKEN_VARIABLE), around.value(FILE_VARIABLE)) {
                 (token @ Some(_), _) => of_variable(TOKEN_VARIABLE, token),
                 (_, Some(path)) => Ok(Self::File(path.into())),
-                _ => Err(Cause::Assertion(nothing(&variable)).into()),
+                _ => Err(Cause::Assertion(nothing(around)).into()),
             },
         }
     }
@@ -115,15 +130,14 @@ impl Source {
 }
 
 /// What is missing, as far as the environment tells.
-fn nothing(variable: &dyn Fn(&str) -> Option<String>) -> String {
-    let is = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let why = if is("GITHUB_ACTIONS") {
+fn nothing(around: &Surroundings<'_>) -> String {
+    let why = if around.is_true("GITHUB_ACTIONS") {
         "this job of GitHub Actions may not request an ID token: it has not permissions: \
          id-token: write"
-    } else if is("TF_BUILD") {
+    } else if around.is_true("TF_BUILD") {
         "SYSTEM_ACCESSTOKEN is not set; map it in the step: env: SYSTEM_ACCESSTOKEN: \
          $(System.AccessToken)"
-    } else if is("GITLAB_CI") {
+    } else if around.is_true("GITLAB_CI") {
         "KEYSLUICE_ID_TOKEN is not set; give the job id_tokens: KEYSLUICE_ID_TOKEN: aud: \
          api://AzureADTokenExchange"
     } else {
@@ -181,26 +195,25 @@ fn required(
     choice: &str,
     names: [&str; 2],
 ) -> Result<[String; 2], FetchError> {
-    let get = |name: &str| {
-        let value = (around.variable)(name).filter(|value| !value.is_empty());
-        value.ok_or_else(|| {
+    let [first, second] = names.map(|name| {
+        around.value(name).ok_or_else(|| {
             Cause::Assertion(format!("--assertion {choice}: variable {name} is not set"))
         })
-    };
-    Ok([get(names[0])?, get(names[1])?])
+    });
+    Ok([first?, second?])
 }
 
 /// https, or http on loopback. The URL is not shown: it may hold a key.
 fn checked_url(variable: &str, url: &str) -> Result<Uri, FetchError> {
-    let wrong = || Cause::Assertion(format!("variable {variable} is not an https URL"));
-    let url: Uri = url.parse().map_err(|_| wrong())?;
-    let host = url.host().unwrap_or_default();
-    let fits = match url.scheme_str() {
-        Some("https") => !host.is_empty(),
-        Some("http") => is_loopback(host),
-        _ => false,
-    };
-    if fits { Ok(url) } else { Err(wrong().into()) }
+    let url = url.parse::<Uri>().ok().filter(|url| {
+        let host = url.host().unwrap_or_default();
+        match url.scheme_str() {
+            Some("https") => !host.is_empty(),
+            Some("http") => is_loopback(host),
+            _ => false,
+        }
+    });
+    url.ok_or_else(|| Cause::Assertion(format!("variable {variable} is not an https URL")).into())
 }
 
 /// Names below `.localhost` are loopback (RFC 6761); the system's resolver does not know that.
@@ -257,18 +270,19 @@ impl Service {
 
 /// Whether a text has the form of a JSON web token.
 pub(super) fn check(text: &str) -> Result<(), &'static str> {
-    let is_part = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
     let text = text.trim();
     if text.is_empty() {
         Err("is empty")
-    } else if text.split('.').count() == 3 && text.split('.').all(is_part) {
+    } else if text.split('.').count() == 3 && text.split('.').all(is_base64url) {
         Ok(())
     } else {
         Err("is not a JSON web token (three base64url parts)")
     }
+}
+
+fn is_base64url(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// When the next assertion is due: at half of the time that this one has left. Without an end it

@@ -1,12 +1,11 @@
 use super::*;
 
 fn choose(choice: &str, variables: &[(&str, &str)]) -> Result<Source, String> {
-    let get = |name: &str| {
-        let found = variables.iter().find(|(known, _)| *known == name);
-        found.map(|(_, value)| (*value).to_owned())
-    };
     let around = Surroundings {
-        variable: &get,
+        variable: &|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        },
         audience: "api://AzureADTokenExchange",
         service_connection: None,
     };
@@ -30,19 +29,21 @@ fn url(source: &Source) -> String {
 
 #[test]
 fn auto_takes_the_first_source_whose_variables_are_there() {
-    let with =
-        |sets: &[&[(&'static str, &'static str)]]| url(&choose("auto", &sets.concat()).unwrap());
     let github =
         "https://token.example/x?api-version=2.0&audience=api%3A%2F%2FAzureADTokenExchange";
     let azure = "https://dev.example/o/_apis/oidctoken?api-version=7.1&serviceConnectionId=c%261";
     let variable = [(TOKEN_VARIABLE, "a.b.c")];
     let file = [(FILE_VARIABLE, "/token")];
-    assert_eq!(with(&[&file, &variable, &AZURE, &GITHUB]), github);
-    assert_eq!(with(&[&file, &variable, &AZURE]), azure);
-    assert_eq!(with(&[&file, &variable]), "variable KEYSLUICE_ID_TOKEN");
-    assert_eq!(with(&[&file]), "file /token");
-    // A job without the permission has neither of the two.
-    assert_eq!(with(&[&[GITHUB[0]], &file]), "file /token");
+    for (variables, expected) in [
+        ([&file[..], &variable, &AZURE, &GITHUB].concat(), github),
+        ([&file[..], &variable, &AZURE].concat(), azure),
+        ([file, variable].concat(), "variable KEYSLUICE_ID_TOKEN"),
+        (file.to_vec(), "file /token"),
+        // A job without the permission has neither of the two.
+        ([[GITHUB[0]], file].concat(), "file /token"),
+    ] {
+        assert_eq!(url(&choose("auto", &variables).unwrap()), expected, "{variables:?}");
+    }
 }
 
 #[test]
@@ -92,10 +93,14 @@ fn the_token_is_read_from_the_answer_and_no_error_shows_the_answer() {
 
 #[test]
 fn an_assertion_is_asked_for_anew_at_half_of_its_time() {
-    let token = |claims: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
-    let seconds = Duration::from_secs;
-    assert_eq!(renewal(&token(r#"{"exp":1300}"#), seconds(1000)), Some(seconds(150)));
-    assert_eq!(renewal(&token(r#"{"exp":900}"#), seconds(1000)), Some(SHORTEST_RENEWAL));
-    assert_eq!(renewal(&token("{}"), seconds(1000)), None);
-    assert_eq!(renewal("a.b.c", seconds(1000)), None);
+    let now = Duration::from_secs(1000);
+    for (claims, expected) in [
+        (r#"{"exp":1300}"#, Some(Duration::from_secs(150))),
+        (r#"{"exp":900}"#, Some(SHORTEST_RENEWAL)),
+        ("{}", None),
+    ] {
+        let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+        assert_eq!(renewal(&token, now), expected, "{claims}");
+    }
+    assert_eq!(renewal("a.b.c", now), None);
 }

@@ -168,6 +168,11 @@ coded! {
 }
 
 impl FetchError {
+    /// That a file could not be read or written.
+    pub(super) fn output(path: impl Into<PathBuf>, error: io::Error) -> Self {
+        Cause::Output { path: path.into(), error }.into()
+    }
+
     pub(super) fn kind(&self) -> Kind {
         match &*self.0 {
             Cause::Usage(_) | Cause::DotenvOnGitlab => Kind::Usage,

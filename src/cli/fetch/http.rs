@@ -2,7 +2,7 @@
 //! environment names one, with a bounded answer.
 
 use super::assertion::{Service, is_loopback};
-use super::error::{Cause, FetchError};
+use super::error::FetchError;
 use http::{StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
@@ -33,6 +33,12 @@ pub(super) struct NoToken {
     pub(super) problem: String,
 }
 
+impl NoToken {
+    fn transient(problem: String) -> Self {
+        Self { is_transient: true, problem }
+    }
+}
+
 /// Requests tokens.
 pub(super) struct Client {
     tls: TlsConnector,
@@ -47,7 +53,7 @@ impl Client {
         add(&mut roots, trusted_ca.unwrap_or_default().as_bytes());
         if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
             let read = std::fs::read(&path);
-            let pem = read.map_err(|error| Cause::Output { path: path.into(), error })?;
+            let pem = read.map_err(|error| FetchError::output(path, error))?;
             add(&mut roots, &pem);
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -61,14 +67,14 @@ impl Client {
 
     /// A new token. No redirect is followed: the bearer token goes to the one host.
     pub(super) async fn token(&self, service: &Service) -> Result<SecretString, NoToken> {
-        let transient = |problem: String| NoToken { is_transient: true, problem };
-        let permanent = |problem: String| NoToken { is_transient: false, problem };
         let asked = tokio::time::timeout(PATIENCE, self.ask(service)).await;
-        let asked =
-            asked.map_err(|_| transient(format!("no answer within {} s", PATIENCE.as_secs())))?;
-        let (status, body) = asked.map_err(|error| transient(chain(&error)))?;
+        let asked = asked.map_err(|_| {
+            NoToken::transient(format!("no answer within {} s", PATIENCE.as_secs()))
+        })?;
+        let (status, body) = asked.map_err(|error| NoToken::transient(chain(&error)))?;
         if status.is_success() {
-            return service.token(&body).map_err(permanent);
+            let token = service.token(&body);
+            return token.map_err(|problem| NoToken { is_transient: false, problem });
         }
         let is_transient = status.is_server_error()
             || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);

@@ -127,12 +127,9 @@ impl Run<'_> {
             None => Ok(None),
             Some(Source::File(path)) => {
                 // The injector reads it itself; what is wrong with it is said at once here.
-                let at = |problem: String| {
+                check_file(path).map_err(|problem| {
                     Cause::Assertion(format!("token file {}: {problem}", path.display()))
-                };
-                let text = std::fs::read(path).map_err(|error| at(error.to_string()))?;
-                let text = String::from_utf8(text).map_err(|_| at("is not text".to_owned()))?;
-                check(&text).map_err(|problem| at(problem.to_owned()))?;
+                })?;
                 Ok(None)
             }
             Some(Source::Variable { token, .. }) => {
@@ -197,12 +194,20 @@ fn code(status: ExitStatus) -> u8 {
 
 /// The program: the given one, else the one beside this program, else that of the PATH.
 pub(super) fn program(given: Option<&Path>) -> PathBuf {
-    let beside = || {
-        let own = std::env::current_exe().ok()?;
-        let beside = own.parent()?.join(PROGRAM);
-        beside.is_file().then_some(beside)
-    };
-    given.map(Path::to_owned).or_else(beside).unwrap_or_else(|| PROGRAM.into())
+    given.map(Path::to_owned).or_else(program_beside).unwrap_or_else(|| PROGRAM.into())
+}
+
+fn program_beside() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let beside = own.parent()?.join(PROGRAM);
+    beside.is_file().then_some(beside)
+}
+
+/// What is wrong with the token of a file.
+fn check_file(path: &Path) -> Result<(), String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let text = String::from_utf8(bytes).map_err(|_| "is not text")?;
+    Ok(check(&text)?)
 }
 
 /// The end of the patience that begins now.

@@ -173,19 +173,12 @@ impl Fetch {
     ) -> Result<Ended, Failure> {
         let until = injector::deadline(self.wait.duration());
         let own_token = private.join("token");
-        let plan = |token_file: &Path| -> Result<Plan, FetchError> {
-            let place = Place {
-                directory: &directory.display().to_string(),
-                token_file: &token_file.display().to_string(),
-                is_for_others: self.out.is_some(),
-            };
-            resolved.plan(place)
-        };
-        let mut made = plan(&own_token)?;
+        let mut made = self.plan(resolved, directory, &own_token)?;
         let source =
             wanted::is_federated(&made).then(|| self.source(entra.audience)).transpose()?;
         if let Some(Source::File(path)) = &source {
-            made = plan(&std::path::absolute(path).unwrap_or_else(|_| path.clone()))?;
+            let token_file = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            made = self.plan(resolved, directory, &token_file)?;
         }
         if let Some(source) = &source {
             eprintln!("assertion: {}", source.describe());
@@ -206,6 +199,19 @@ impl Fetch {
             until,
         };
         Ok(run.run(signals).await?)
+    }
+
+    fn plan(
+        &self,
+        resolved: &Resolved<'_>,
+        directory: &Path,
+        token_file: &Path,
+    ) -> Result<Plan, FetchError> {
+        resolved.plan(Place {
+            directory: &directory.display().to_string(),
+            token_file: &token_file.display().to_string(),
+            is_for_others: self.out.is_some(),
+        })
     }
 
     fn source(&self, audience: &str) -> Result<Source, FetchError> {
@@ -267,12 +273,16 @@ fn is_true(name: &str) -> bool {
 
 /// The absolute path of the output directory. A new one is for this user alone.
 fn prepare(out: &Path) -> Result<PathBuf, Failure> {
-    let at = |error| FetchError::from(Cause::Output { path: out.to_owned(), error });
-    let path = std::path::absolute(out).map_err(at)?;
-    if !path.is_dir() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at)?;
-    }
+    let path = absolute_directory(out).map_err(|error| FetchError::output(out, error))?;
     let text = path.to_str().context("the path of --out is not UTF-8").map_err(Failure::usage)?;
     // The Plan takes no `..`, and no link is to be followed later.
-    Ok(std::fs::canonicalize(text).map_err(at)?)
+    Ok(std::fs::canonicalize(text).map_err(|error| FetchError::output(out, error))?)
+}
+
+fn absolute_directory(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    if !path.is_dir() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+    }
+    Ok(path)
 }

@@ -73,15 +73,18 @@ impl Names {
 /// The runner compares names without case.
 fn refused(name: &str, for_github: bool) -> Option<&'static str> {
     let name = name.to_ascii_uppercase();
-    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    if DANGEROUS.contains(&name.as_str()) || begins(DANGEROUS_PREFIXES) {
+    if DANGEROUS.contains(&name.as_str()) || begins_with_any(&name, DANGEROUS_PREFIXES) {
         return Some("it changes how programs start");
     }
     if name.starts_with(OWN) {
         return Some("names that begin with KEYSLUICE_ are settings of Keysluice");
     }
-    (for_github && begins(OF_GITHUB))
+    (for_github && begins_with_any(&name, OF_GITHUB))
         .then_some("the runner keeps GITHUB_, RUNNER_ and ACTIONS_ for itself")
+}
+
+fn begins_with_any(name: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]

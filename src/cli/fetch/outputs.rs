@@ -24,19 +24,20 @@ pub(super) struct Fetched {
 
 /// All files of a directory that the injector wrote.
 pub(super) fn read(directory: &Path) -> Result<Vec<Fetched>, FetchError> {
-    let at = |path: &Path, error: io::Error| Cause::Output { path: path.to_owned(), error };
     let link = directory.join(DATA);
-    let generation = std::fs::canonicalize(&link).map_err(|error| at(&link, error))?;
+    let generation =
+        std::fs::canonicalize(&link).map_err(|error| FetchError::output(&link, error))?;
     let (mut found, mut open) = (Vec::new(), vec![generation.clone()]);
     while let Some(directory) = open.pop() {
-        let entries = std::fs::read_dir(&directory).map_err(|error| at(&directory, error))?;
+        let entries =
+            std::fs::read_dir(&directory).map_err(|error| FetchError::output(&directory, error))?;
         for entry in entries {
-            let path = entry.map_err(|error| at(&directory, error))?.path();
+            let path = entry.map_err(|error| FetchError::output(&directory, error))?.path();
             if path.is_dir() {
                 open.push(path);
                 continue;
             }
-            let value = std::fs::read(&path).map_err(|error| at(&path, error))?;
+            let value = std::fs::read(&path).map_err(|error| FetchError::output(&path, error))?;
             let name = path.strip_prefix(&generation).unwrap_or(&path);
             let path = name.to_string_lossy().into_owned();
             found.push(Fetched { path, value: value.into() });
@@ -51,7 +52,7 @@ pub(super) fn mask(files: &[Fetched], style: MaskStyle) -> Result<(), FetchError
     let text = values::masks(files.iter().map(|file| file.value.expose_secret()), style);
     let mut out = io::stdout().lock();
     let written = out.write_all(text.expose_secret()).and_then(|()| out.flush());
-    written.map_err(|error| Cause::Output { path: "standard output".into(), error }.into())
+    written.map_err(|error| FetchError::output("standard output", error))
 }
 
 /// The files as variables.
@@ -81,8 +82,7 @@ pub(super) fn dotenv(path: &Path, variables: &[Variable]) -> Result<(), FetchErr
 /// Adds to a file of GitHub's runner, in one write.
 pub(super) fn runner_file(path: &Path, variables: &[Variable]) -> Result<(), FetchError> {
     let text = values::runner_file(variables, random);
-    append(path, text.expose_secret())
-        .map_err(|error| Cause::Output { path: path.to_owned(), error }.into())
+    append(path, text.expose_secret()).map_err(|error| FetchError::output(path, error))
 }
 
 fn append(path: &Path, text: &[u8]) -> io::Result<()> {

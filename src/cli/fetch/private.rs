@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this room draws random names")]
 
-use super::error::{Cause, FetchError};
+use super::error::FetchError;
 use crate::provider_class::hex;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -20,10 +20,11 @@ impl PrivateDirectory {
     /// Makes one: the pages of a tmpfs reach no disk. Variables of a runner say where files of a
     /// job go otherwise.
     pub(super) fn new(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, FetchError> {
-        let of = |name: &str| variable(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let memory = [of("XDG_RUNTIME_DIR"), Some("/dev/shm".into()), Some("/run".into())];
-        let temporary =
-            [of("RUNNER_TEMP"), of("AGENT_TEMPDIRECTORY"), of("TMPDIR"), Some("/tmp".into())];
+        let [runtime, runner, agent, temporary] =
+            ["XDG_RUNTIME_DIR", "RUNNER_TEMP", "AGENT_TEMPDIRECTORY", "TMPDIR"]
+                .map(|name| variable(name).filter(|path| !path.is_empty()).map(PathBuf::from));
+        let memory = [runtime, Some("/dev/shm".into()), Some("/run".into())];
+        let temporary = [runner, agent, temporary, Some("/tmp".into())];
         let memory = memory.into_iter().flatten().filter(|path| is_tmpfs(path));
         let mut last = None;
         for parent in memory.chain(temporary.into_iter().flatten()) {
@@ -34,7 +35,7 @@ impl PrivateDirectory {
             }
         }
         let (path, error) = last.unwrap_or_else(|| ("/tmp".into(), io::ErrorKind::NotFound.into()));
-        Err(Cause::Output { path, error }.into())
+        Err(FetchError::output(path, error))
     }
 
     pub(super) fn join(&self, name: &str) -> PathBuf {
@@ -68,7 +69,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), FetchError> {
     let written = write(&new, content).and_then(|()| std::fs::rename(&new, path));
     written.map_err(|error| {
         let _ = std::fs::remove_file(&new);
-        Cause::Output { path: path.to_owned(), error }.into()
+        FetchError::output(path, error)
     })
 }
 

@@ -99,8 +99,7 @@ pub(super) fn dotenv(variables: &[Variable]) -> SecretSlice<u8> {
         let value = value.expose_secret();
         text.extend_from_slice(name.as_str().as_bytes());
         text.push(b'=');
-        let is_bare = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._/:@%+,=".contains(byte);
-        if value.iter().all(is_bare) {
+        if is_bare(value) {
             text.extend_from_slice(value);
         } else if value.contains(&b'\'') {
             text.push(b'"');
@@ -121,23 +120,22 @@ pub(super) fn dotenv(variables: &[Variable]) -> SecretSlice<u8> {
     text.into()
 }
 
+/// Whether a value needs no quotes.
+fn is_bare(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._/:@%+,=".contains(byte))
+}
+
 /// The form of `GITHUB_ENV` and `GITHUB_OUTPUT`: each value between two lines of a delimiter that
 /// no value contains. `draw` gives 16 random bytes as text.
 pub(super) fn runner_file(
     variables: &[Variable],
     mut draw: impl FnMut() -> String,
 ) -> SecretSlice<u8> {
-    let is_in_a_value = |delimiter: &str| {
-        let contains = |value: &[u8]| {
-            value.windows(delimiter.len()).any(|window| window == delimiter.as_bytes())
-        };
-        variables.iter().any(|variable| contains(variable.value.expose_secret()))
-    };
     let mut text = Vec::new();
     for Variable { name, value } in variables {
         let delimiter = loop {
             let delimiter = format!("keysluice_{}", draw());
-            if !is_in_a_value(&delimiter) {
+            if !variables.iter().any(|variable| contains(&variable.value, &delimiter)) {
                 break delimiter;
             }
         };
@@ -146,6 +144,10 @@ pub(super) fn runner_file(
         text.extend_from_slice(format!("\n{delimiter}\n").as_bytes());
     }
     text.into()
+}
+
+fn contains(value: &SecretSlice<u8>, text: &str) -> bool {
+    value.expose_secret().windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 #[cfg(test)]

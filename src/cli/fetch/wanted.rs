@@ -69,12 +69,11 @@ impl<'a> Wanted<'a> {
         references: &[String],
         names: &mut Names,
     ) -> Result<ClassPlan, FetchError> {
-        let missing = |what| Cause::Identity { what, place: " (for the references)".to_owned() };
         if self.context.client_id.is_none() {
-            return Err(missing("the client id").into());
+            return Err(missing("the client id", "the references").into());
         }
         if self.context.tenant_id.is_none() {
-            return Err(missing("the tenant id").into());
+            return Err(missing("the tenant id", "the references").into());
         }
         let mut entries = Vec::with_capacity(references.len());
         for text in references {
@@ -116,15 +115,23 @@ impl<'a> Wanted<'a> {
         };
         resolve(class, &attributes, &context).map_err(|source| {
             let named = format!("{}/{}", class.namespace, class.name);
-            let missing = |what| Cause::Identity { what, place: format!(" (for class {named})") };
             let cause = match source.cause() {
-                ClassCause::ClientMissing { .. } => missing("the client id"),
-                ClassCause::TenantMissing { .. } => missing("the tenant id"),
+                ClassCause::ClientMissing { .. } => {
+                    missing("the client id", &format!("class {named}"))
+                }
+                ClassCause::TenantMissing { .. } => {
+                    missing("the tenant id", &format!("class {named}"))
+                }
                 _ => Cause::Class { class: named, source },
             };
             cause.into()
         })
     }
+}
+
+/// That an id of the identity is not given, and what needs it.
+fn missing(id: &'static str, subject: &str) -> Cause {
+    Cause::Identity { what: id, place: format!(" (for {subject})") }
 }
 
 impl Resolved<'_> {
