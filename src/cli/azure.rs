@@ -215,14 +215,15 @@ impl Objects {
 
     /// Accounts of the input whose annotation names an identity; without any pod in it, all.
     fn annotated(&self) -> Vec<Usage> {
-        let is_wanted = |place: &&Place| self.pods.is_empty() || self.annotated.contains(*place);
-        let places = self.cluster_ids.keys().filter(is_wanted);
-        let usage = |place: &Place| Usage {
-            account: place.clone(),
-            client_ids: BTreeSet::from([self.cluster_ids[place].clone()]),
-            plan: None,
-        };
-        places.map(usage).collect()
+        self.cluster_ids
+            .iter()
+            .filter(|(place, _)| self.pods.is_empty() || self.annotated.contains(*place))
+            .map(|(place, client_id)| Usage {
+                account: place.clone(),
+                client_ids: BTreeSet::from([client_id.clone()]),
+                plan: None,
+            })
+            .collect()
     }
 }
 
@@ -244,17 +245,19 @@ pub(super) fn usage(
     }
     let lists = ["initContainers", "containers"].map(|list| patched["spec"][list].as_array());
     let containers: Vec<&Value> = lists.into_iter().flatten().flatten().collect();
-    let variable = |container: &Value, name: &str| {
-        let entries = container["env"].as_array().into_iter().flatten();
-        let mut named = entries.filter(|entry| entry["name"] == name);
-        named.find_map(|entry| entry["value"].as_str().map(str::to_owned))
-    };
     let of_containers = containers.iter().filter_map(|one| variable(one, "AZURE_CLIENT_ID"));
     client_ids.extend(of_containers.filter(|id| is_labelled && is_guid(id)));
     let sidecar = containers.iter().find(|container| container["name"] == SIDECAR);
     let plan = sidecar.and_then(|sidecar| variable(sidecar, PLAN_ENV));
     let plan = plan.and_then(|text| plan::from_variable(&text));
     (is_labelled || plan.is_some()).then_some(Usage { account, client_ids, plan })
+}
+
+/// The value of a container's variable.
+fn variable(container: &Value, name: &str) -> Option<String> {
+    let entries = container["env"].as_array().into_iter().flatten();
+    let mut named = entries.filter(|entry| entry["name"] == name);
+    named.find_map(|entry| entry["value"].as_str().map(str::to_owned))
 }
 
 fn annotate(object: &mut Value, client_id: &str) {

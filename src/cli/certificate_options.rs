@@ -229,9 +229,11 @@ fn lifetime(text: &str) -> Result<Duration, String> {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     const UNITS: [(&str, u64); 5] =
         [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 24 * 3_600_000)];
-    let parse =
-        |(unit, millis): (&str, u64)| Some((text.strip_suffix(unit)?.parse::<u32>().ok()?, millis));
-    let Some((number, millis)) = UNITS.into_iter().find_map(parse) else {
+    let found = UNITS.into_iter().find_map(|(unit, millis)| {
+        let number = text.strip_suffix(unit)?.parse::<u32>().ok()?;
+        Some((number, millis))
+    });
+    let Some((number, millis)) = found else {
         return Err(format!("{text:?} is not a number with a unit such as 90s, 10m, 12h or 30d"));
     };
     let duration = Duration::from_millis(u64::from(number) * millis);

@@ -89,14 +89,13 @@ pub(super) fn misplaced(pod: &ManifestPod, document: &Document) -> Option<String
     if pod.pod["metadata"]["labels"][USE_LABEL] == "true" {
         return None;
     }
-    let has = |metadata: &Value, field: &str| metadata[field].get(USE_LABEL).is_some();
     let (of_pod, of_owner) = (&pod.pod["metadata"], &document.value["metadata"]);
     let places = LabelPlaces {
         value: of_pod["labels"].get(USE_LABEL).map(Value::to_string),
-        is_pod_annotation: has(of_pod, "annotations"),
+        is_pod_annotation: of_pod["annotations"].get(USE_LABEL).is_some(),
         misspelt: misspelt::label(&pod.pod).map(str::to_owned),
-        is_workload_label: has(of_owner, "labels"),
-        is_workload_annotation: has(of_owner, "annotations"),
+        is_workload_label: of_owner["labels"].get(USE_LABEL).is_some(),
+        is_workload_annotation: of_owner["annotations"].get(USE_LABEL).is_some(),
     };
     let kind = document.value["kind"].as_str().unwrap_or("object");
     places.text((!pod.pointer.is_empty()).then_some(kind))

@@ -246,9 +246,10 @@ impl Explain {
         let terminal = Terminal::stdout(self.color);
         if output == Output::Summary {
             // What is refused stands last, beside the totals.
-            let of = |outcome| explained.iter().filter(move |one| one.answer.outcome == outcome);
-            for one in of(Outcome::Mutated).chain(of(Outcome::Denied)) {
-                write!(out, "{}", text::one_line(one, terminal))?;
+            for outcome in [Outcome::Mutated, Outcome::Denied] {
+                for one in explained.iter().filter(|one| one.answer.outcome == outcome) {
+                    write!(out, "{}", text::one_line(one, terminal))?;
+                }
             }
         } else {
             let print = if output == Output::Diff { text::diff } else { text::full };
@@ -280,9 +281,12 @@ impl Explained {
 
 /// Kind, namespace and name of an object.
 fn name_of(object: &Value) -> (String, String, String) {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let metadata = &object["metadata"];
-    (text(&object["kind"]), text(&metadata["namespace"]), text(&metadata["name"]))
+    (owned(&object["kind"]), owned(&metadata["namespace"]), owned(&metadata["name"]))
+}
+
+fn owned(text: &Value) -> String {
+    text.as_str().unwrap_or_default().to_owned()
 }
 
 /// Whether the controller that made an object is one of `names`, as in what `kubectl get` prints of
@@ -292,8 +296,7 @@ fn names_its_maker(object: &Value, names: &HashSet<(String, String, String)>) ->
     let mut owners = owners.into_iter().flatten().filter(|owner| owner["controller"] == true);
     let namespace = name_of(object).1;
     owners.any(|owner| {
-        let text = |field: &str| owner[field].as_str().unwrap_or_default().to_owned();
-        names.contains(&(text("kind"), namespace.clone(), text("name")))
+        names.contains(&(owned(&owner["kind"]), namespace.clone(), owned(&owner["name"])))
     })
 }
 

@@ -56,14 +56,13 @@ mod tests {
 
     #[test]
     fn near_annotations_are_found_unless_the_right_one_is_there_too() {
-        let account = |annotations: Value| json!({"metadata": {"annotations": annotations}});
-        let wrong = account(json!({"azure.workload.identity/client_id": "x"}));
+        let mut account =
+            json!({"metadata": {"annotations": {"azure.workload.identity/client_id": "x"}}});
         assert_eq!(
-            annotation(&wrong),
+            annotation(&account),
             Some(("azure.workload.identity/client_id", CLIENT_ID_ANNOTATION))
         );
-        let both = account(json!({"azure.workload.identity/client_id": "x",
-            CLIENT_ID_ANNOTATION: "y"}));
-        assert_eq!(annotation(&both), None);
+        account["metadata"]["annotations"][CLIENT_ID_ANNOTATION] = json!("y");
+        assert_eq!(annotation(&account), None);
     }
 }

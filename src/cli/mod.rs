@@ -162,9 +162,9 @@ pub fn main() -> ExitCode {
 
 /// A name that cannot lead to another path.
 fn object_name(text: &str) -> Result<String, String> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    if !text.is_empty() && text.len() <= 253 && text.chars().all(is_plain) && !text.starts_with('.')
-    {
+    let is_plain =
+        text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.');
+    if is_plain && !text.is_empty() && text.len() <= 253 && !text.starts_with('.') {
         Ok(text.to_owned())
     } else {
         Err("not a name of a Kubernetes object".to_owned())
@@ -188,10 +188,8 @@ fn chain(error: &anyhow::Error) -> String {
 
 /// Charts render variables without a value: an empty one counts as absent.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty =
-        |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-    let command = command.mut_args(|arg| match arg.get_env() {
-        Some(name) if is_empty(name) => arg.env(Resettable::Reset),
+    let command = command.mut_args(|arg| match arg.get_env().and_then(std::env::var_os) {
+        Some(value) if value.is_empty() => arg.env(Resettable::Reset),
         _ => arg,
     });
     command.mut_subcommands(without_empty_variables)

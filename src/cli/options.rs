@@ -169,17 +169,15 @@ impl Options {
     }
 
     fn token_endpoint(&self) -> Result<Option<TokenEndpoint>, Failure> {
-        let kubernetes =
-            |name: &str| variable(&format!("AZURE_KUBERNETES_{name}")).unwrap_or_default();
         let text = TokenEndpointText {
             suffix: self.custom_token_endpoint_annotation_suffix.clone(),
             audience: self.custom_token_endpoint_audience.clone(),
-            proxy: kubernetes("TOKEN_PROXY"),
-            sni_name: kubernetes("SNI_NAME"),
-            ca_data: kubernetes("CA_DATA"),
-            ca_config_map: kubernetes("CA_CONFIGMAP_NAME"),
-            ca_signer: kubernetes("CA_CTB_SIGNER_NAME"),
-            ca_selector: kubernetes("CA_CTB_LABEL_SELECTOR"),
+            proxy: variable_of_aks("TOKEN_PROXY"),
+            sni_name: variable_of_aks("SNI_NAME"),
+            ca_data: variable_of_aks("CA_DATA"),
+            ca_config_map: variable_of_aks("CA_CONFIGMAP_NAME"),
+            ca_signer: variable_of_aks("CA_CTB_SIGNER_NAME"),
+            ca_selector: variable_of_aks("CA_CTB_LABEL_SELECTOR"),
         };
         text.parse().map_err(Failure::usage)
     }
@@ -211,4 +209,9 @@ pub(super) fn cloud(given: Option<String>) -> Result<Cloud, Failure> {
 /// A variable of the environment that is set to something.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The variable `AZURE_KUBERNETES_name`, empty where it is not set.
+fn variable_of_aks(name: &str) -> String {
+    variable(&format!("AZURE_KUBERNETES_{name}")).unwrap_or_default()
 }

@@ -115,10 +115,9 @@ pub(super) fn warn(class: &ProviderClass, resolved: &ClassPlan) {
     for warning in of_secret_objects(class, resolved) {
         eprintln!("warning: {warning}");
     }
-    let owned = |owner: Option<u32>| owner.is_some();
-    if resolved.files.iter().any(|file| owned(file.owner))
-        || resolved.selections.iter().any(|set| owned(set.owner))
-        || resolved.templates.iter().any(|made| owned(made.owner))
+    if resolved.files.iter().any(|file| file.owner.is_some())
+        || resolved.selections.iter().any(|set| set.owner.is_some())
+        || resolved.templates.iter().any(|made| made.owner.is_some())
     {
         eprintln!(
             "warning: {} class {}: fileOwner is not checked here: files belong to the user that \

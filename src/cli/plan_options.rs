@@ -80,15 +80,15 @@ impl PlanOptions {
 
 /// A base URL of https without a path.
 fn url(text: &str) -> Result<String, String> {
-    let rest = text.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
-    let is_host = |rest: &&str| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
-        !rest.is_empty() && rest.chars().all(is_plain)
-    };
-    let rest = rest.filter(is_host);
-    rest.map(|rest| format!("https://{rest}")).ok_or_else(|| {
+    let host = text.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
+    host.filter(|host| is_host(host)).map(|host| format!("https://{host}")).ok_or_else(|| {
         format!("{text:?} is not a URL such as https://keysluice.keysluice-system.svc:9444")
     })
+}
+
+/// Whether a text has only what the host of a URL may have, and its port.
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
 }
 
 #[cfg(test)]

@@ -48,11 +48,8 @@ impl NeededRights {
         let (secrets, reactions) = needed(answer);
         let (namespace, name) = account_of(pod);
         let account = Account { namespace: &namespace, name: &name };
-        let may = |secret: &String| {
-            let verb = if rbac.may(account, "create", secret) { "patch" } else { PATCH_EXISTING };
-            rbac.may(account, verb, secret)
-        };
-        let secrets: Vec<String> = secrets.into_iter().filter(|secret| !may(secret)).collect();
+        let secrets: Vec<String> =
+            secrets.into_iter().filter(|secret| !may_write(rbac, account, secret)).collect();
         let is_missing = !rbac.is_empty();
         let says = if is_missing { "may not" } else { "must be able to" };
         let mut texts = Vec::new();
@@ -87,6 +84,11 @@ impl NeededRights {
         }
         texts.into_iter().map(|text| Verdict { text, is_missing }).collect()
     }
+}
+
+fn may_write(rbac: &Rbac, account: Account<'_>, secret: &str) -> bool {
+    let verb = if rbac.may(account, "create", secret) { "patch" } else { PATCH_EXISTING };
+    rbac.may(account, verb, secret)
 }
 
 fn may_react(rbac: &Rbac, account: Account<'_>, right: &ReactionRight) -> bool {
@@ -140,14 +142,16 @@ mod tests {
     }
 
     fn answer(secrets: &[&str]) -> Answer {
-        let note = |name: &&str| Note::Secret { secret: (*name).into(), class: "kv".to_owned() };
+        let notes = secrets
+            .iter()
+            .map(|name| Note::Secret { secret: (*name).into(), class: "kv".to_owned() });
         Answer {
             body: Vec::new(),
             outcome: Outcome::Mutated,
             reason: None,
             message: None,
             warnings: Vec::new(),
-            notes: secrets.iter().map(note).collect(),
+            notes: notes.collect(),
             patch: Patch::default(),
         }
     }

@@ -22,8 +22,9 @@ pub(super) fn warning(pod: &ManifestPod, document: &Document, answer: &Answer) -
         return None;
     }
     let of_owner = &document.value["metadata"]["annotations"];
-    let is_set = |key: &&&str| [of_pod, of_owner].iter().any(|all| is_on(&all[**key]));
-    let key = ANNOTATIONS.iter().find(is_set)?;
+    let key = ANNOTATIONS
+        .iter()
+        .find(|key| [of_pod, of_owner].iter().any(|annotations| is_on(&annotations[**key])))?;
     Some(format!(
         "{} annotation {key} has no effect: Reloader watches SecretProviderClassPodStatus, which \
          the sidecar does not write; hint: {}",

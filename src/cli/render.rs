@@ -174,24 +174,20 @@ mod tests {
     fn the_deployment_has_one_replica_the_label_and_the_class() {
         let place = ("app".to_owned(), "c".to_owned());
         let deployment = deployment(&place, "web", "x/y:1");
-        let at = |pointer: &str| deployment.pointer(pointer).cloned().unwrap_or_default();
-        let pod = "/spec/template/spec";
-        assert_eq!(at("/metadata/name"), "keysluice-sync-c");
-        assert_eq!(at("/spec/replicas"), 1);
-        assert_eq!(at("/spec/template/metadata/labels")[USE_LABEL], "true");
-        let annotations = at("/spec/template/metadata/annotations");
+        assert_eq!(deployment["metadata"]["name"], "keysluice-sync-c");
+        assert_eq!(deployment["spec"]["replicas"], 1);
+        let template = &deployment["spec"]["template"];
+        assert_eq!(template["metadata"]["labels"][USE_LABEL], "true");
         assert_eq!(
-            annotations,
+            template["metadata"]["annotations"],
             json!({"keysluice.dev/mode": "sidecar"}),
             "whatever the class says"
         );
-        assert_eq!(at(&format!("{pod}/containers/0/image")), "x/y:1");
-        assert_eq!(
-            at(&format!("{pod}/containers/0/command")),
-            json!(["/keysluice-injector", "idle"])
-        );
-        let class = format!("{pod}/volumes/0/csi/volumeAttributes/secretProviderClass");
-        assert_eq!(at(&class), "c");
+        let container = &template["spec"]["containers"][0];
+        assert_eq!(container["image"], "x/y:1");
+        assert_eq!(container["command"], json!(["/keysluice-injector", "idle"]));
+        let volume = &template["spec"]["volumes"][0];
+        assert_eq!(volume["csi"]["volumeAttributes"]["secretProviderClass"], "c");
         let long = name(&"c".repeat(253));
         assert!(long.len() == 63 && long != name(&"c".repeat(252)), "{long}");
     }

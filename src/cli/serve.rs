@@ -264,13 +264,14 @@ fn keep_memory_private() -> anyhow::Result<()> {
 const SOCKET_BYTES: u32 = 64 << 10;
 
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    let bound = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.set_recv_buffer_size(SOCKET_BYTES)?;
-        socket.set_send_buffer_size(SOCKET_BYTES)?;
-        socket.bind(address)?;
-        socket.listen(1024)
-    };
-    bound().with_context(|| format!("{flag} {address}"))
+    listener_on(address).with_context(|| format!("{flag} {address}"))
+}
+
+fn listener_on(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_recv_buffer_size(SOCKET_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(1024)
 }

@@ -115,19 +115,20 @@ pub(super) fn progress(text: &str) {
 /// A text of the cluster in one line, without what a terminal obeys: control characters and those
 /// that change the direction of writing.
 pub(super) fn printable(text: &str) -> String {
-    let is_obeyed =
-        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let line = text.strip_suffix('\n').unwrap_or(text);
     let end = &text[line.len()..];
     line.replace(is_obeyed, " ") + end
 }
 
+fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A terminal's width, else what `COLUMNS` says, as clap's help has it.
 fn width_of(stream: &impl AsFd) -> Option<usize> {
-    let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
     let width = match terminal_size_of(stream) {
         Some((Width(width), _)) => Some(usize::from(width)),
-        None => columns(),
+        None => std::env::var("COLUMNS").ok()?.parse().ok(),
     };
     width.filter(|width| *width > 0).map(|width| width.max(MIN_WIDTH))
 }
@@ -183,13 +184,16 @@ fn command_end(text: &str) -> Option<usize> {
 
 /// Columns that a word takes: escape sequences take none.
 fn columns_of(word: &str) -> usize {
-    let mut is_escape = false;
-    let is_shown = |character: &char| {
-        let was_escape = is_escape;
-        is_escape = if was_escape { *character != 'm' } else { *character == '\x1b' };
-        !was_escape && !is_escape && *character != '\n'
-    };
-    word.chars().filter(is_shown).count()
+    let (mut columns, mut is_escape) = (0, false);
+    for character in word.chars() {
+        match character {
+            _ if is_escape => is_escape = character != 'm',
+            '\x1b' => is_escape = true,
+            '\n' => {}
+            _ => columns += 1,
+        }
+    }
+    columns
 }
 
 /// For tests of what is printed.
@@ -206,9 +210,12 @@ impl Terminal {
 mod tests {
     use super::*;
 
+    fn wrap(text: &str, indent: usize) -> String {
+        Terminal::of_width(20).wrap(text, indent)
+    }
+
     #[test]
     fn lines_are_broken_at_blanks_and_what_continues_them_is_indented() {
-        let wrap = |text: &str, indent| Terminal::of_width(20).wrap(text, indent);
         assert_eq!(
             wrap("  because  one two three four\n", 4),
             "  because  one two\n    three four\n"

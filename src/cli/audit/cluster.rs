@@ -122,7 +122,6 @@ fn record(pod: &Value) -> Option<(PodRecord, bool)> {
     let variables = sidecar["env"].as_array()?;
     let variable = variables.iter().find(|entry| entry["name"] == PLAN_ENV)?;
     let metadata = &pod["metadata"];
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut record = PodRecord {
         uid: text(&metadata["uid"]),
         namespace: text(&metadata["namespace"]),
@@ -139,6 +138,10 @@ fn record(pod: &Value) -> Option<(PodRecord, bool)> {
     }
     let has_ended = pod["status"]["phase"] == "Succeeded" || pod["status"]["phase"] == "Failed";
     Some((record, !has_ended))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// `Deployment/web`: what made the pod, and what made that where the name tells. The name of a
@@ -190,15 +193,14 @@ mod tests {
 
     #[test]
     fn a_pod_without_a_sidecar_is_left_out_and_a_plan_of_another_version_tells_nothing() {
-        let pod = |env: &Value| {
-            json!({"metadata": {"uid": "u", "name": "p", "namespace": "shop"},
-                "spec": {"initContainers": [{"name": "keysluice", "env": env}],
-                    "containers": [{"name": "app"}]}, "status": {"phase": "Succeeded"}})
-        };
         assert_eq!(record(&json!({"spec": {"containers": [{"name": "app"}]}})), None);
-        assert_eq!(record(&pod(&json!([]))), None);
-        let (found, is_running) =
-            record(&pod(&json!([{"name": "KEYSLUICE_PLAN", "value": "{\"schema\":9}"}]))).unwrap();
+        let mut pod = json!({"metadata": {"uid": "u", "name": "p", "namespace": "shop"},
+            "spec": {"initContainers": [{"name": "keysluice", "env": []}],
+                "containers": [{"name": "app"}]}, "status": {"phase": "Succeeded"}});
+        assert_eq!(record(&pod), None);
+        pod["spec"]["initContainers"][0]["env"] =
+            json!([{"name": "KEYSLUICE_PLAN", "value": "{\"schema\":9}"}]);
+        let (found, is_running) = record(&pod).unwrap();
         assert!(found.other_identity && found.objects.is_empty() && !is_running);
         assert_eq!(found.workload, "Pod/p");
     }

@@ -2,7 +2,7 @@
 
 use super::error::AuditError;
 use crate::audit::{Assignment, Frame, Frames, Ledger, Malformed, PodRecord, read_assignments};
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,8 @@ pub(super) fn logs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, AuditError> {
 }
 
 fn below(directory: &Path, all: &mut Vec<PathBuf>) -> Result<(), AuditError> {
-    let failed = |error| AuditError::file(directory, error);
-    let entries = std::fs::read_dir(directory).map_err(failed)?;
-    let mut entries = entries.collect::<io::Result<Vec<_>>>().map_err(failed)?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
+    let entries = entries(directory).map_err(|error| AuditError::file(directory, error))?;
+    for (path, kind) in entries {
         let is_log = path.extension().is_some_and(|extension| {
             ["json", "jsonl"].iter().any(|known| extension.eq_ignore_ascii_case(known))
         });
@@ -40,13 +36,19 @@ fn below(directory: &Path, all: &mut Vec<PathBuf>) -> Result<(), AuditError> {
     Ok(())
 }
 
+/// What a directory holds, in the order of the names.
+fn entries(directory: &Path) -> io::Result<Vec<(PathBuf, FileType)>> {
+    let mut entries = std::fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    entries.iter().map(|entry| Ok((entry.path(), entry.file_type()?))).collect()
+}
+
 /// Counts the records of a log.
 pub(super) fn read_log(path: &Path, ledger: &mut Ledger) -> Result<(), AuditError> {
-    let failed = |error| AuditError::file(path, error);
-    let mut frames = Frames::new(open(path).map_err(failed)?);
+    let mut frames = Frames::new(open(path)?);
     // The name of a file below a directory is anybody's.
     let file = path.display().to_string().replace(char::is_control, "?");
-    while let Some(frame) = frames.next_frame().map_err(failed)? {
+    while let Some(frame) = frames.next_frame().map_err(|error| AuditError::file(path, error))? {
         match frame {
             Frame::Record { line, json } => ledger.add(&file, line, json),
             Frame::Malformed { line, problem } => ledger.add_malformed(&file, line, problem),
@@ -65,13 +67,12 @@ pub(super) fn read_record(
     path: &Path,
     mut take: impl FnMut(PodRecord),
 ) -> Result<usize, AuditError> {
-    let failed = |error| AuditError::file(path, error);
-    let mut source = BufReader::new(open(path).map_err(failed)?);
+    let mut source = BufReader::new(open(path)?);
     let (mut line, mut pods, mut skipped) = (Vec::new(), 0, 0);
     loop {
         line.clear();
         let read = source.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
-        if read.map_err(failed)? == 0 {
+        if read.map_err(|error| AuditError::file(path, error))? == 0 {
             break;
         }
         if line.trim_ascii().is_empty() {
@@ -93,18 +94,19 @@ pub(super) fn read_record(
 
 /// The role assignments of a file.
 pub(super) fn assignments(path: &Path) -> Result<Vec<Assignment>, AuditError> {
-    let failed = |error| AuditError::file(path, error);
     let mut bytes = Vec::new();
-    open(path).map_err(failed)?.take(MAX_LIST_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    let read = open(path)?.take(MAX_LIST_BYTES).read_to_end(&mut bytes);
+    read.map_err(|error| AuditError::file(path, error))?;
     read_assignments(&bytes).map_err(|error| AuditError::Assignments {
         file: path.display().to_string(),
         line: error.line(),
     })
 }
 
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+fn open(path: &Path) -> Result<Box<dyn Read>, AuditError> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin().lock()));
     }
-    Ok(Box::new(File::open(path)?))
+    let file = File::open(path).map_err(|error| AuditError::file(path, error))?;
+    Ok(Box::new(file))
 }

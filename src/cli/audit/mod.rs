@@ -136,12 +136,12 @@ fn findings(report: &Report) -> BTreeSet<Finding> {
     let unused = &report.unused;
     let mut assignments = unused.role_assignments.iter().flatten();
     let has_unused = !unused.objects.is_empty() || assignments.any(|one| !one.not_judged);
-    let is_other = |reason: &str| report.unattributed.iter().any(|one| one.reason == reason);
+    let has_other_identity = report.unattributed.iter().any(|one| one.reason == "other-identity");
     [
         (Finding::Unused, has_unused),
         (Finding::OldVersions, !report.old_versions.is_empty()),
         (Finding::Unattributed, report.log.totals.unattributed > 0),
-        (Finding::OtherIdentity, is_other("other-identity")),
+        (Finding::OtherIdentity, has_other_identity),
         (Finding::Malformed, report.log.totals.malformed > 0),
     ]
     .into_iter()

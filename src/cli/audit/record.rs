@@ -138,23 +138,25 @@ mod tests {
         PodRecord { uid: uid.to_owned(), ..PodRecord::default() }
     }
 
+    /// Adds pods to a record; what is in it afterwards.
+    fn add(path: &Path, uids: &[&str]) -> String {
+        let (mut sink, mut lines) = (Sink::open(Some(path)).unwrap(), Vec::new());
+        for uid in uids {
+            sink.take(&pod(uid), &mut lines);
+        }
+        assert!(sink.write(&lines).is_ok());
+        std::fs::read_to_string(path).unwrap()
+    }
+
     #[test]
     fn a_pod_is_written_once_also_after_a_line_that_was_cut_off() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("pods.jsonl");
-        let add = |uids: &[&str]| {
-            let (mut sink, mut lines) = (Sink::open(Some(&path)).unwrap(), Vec::new());
-            for uid in uids {
-                sink.take(&pod(uid), &mut lines);
-            }
-            assert!(sink.write(&lines).is_ok());
-            std::fs::read_to_string(&path).unwrap()
-        };
-        let first = add(&[UID, UID, "aaaa"]);
+        let first = add(&path, &[UID, UID, "aaaa"]);
         assert_eq!(first.lines().count(), 1, "a uid that is not a GUID has no calls: {first}");
-        assert_eq!(add(&[UID]), first);
+        assert_eq!(add(&path, &[UID]), first);
         File::options().append(true).open(&path).unwrap().write_all(b"{\"uid\":\"cut").unwrap();
-        let text = add(&[UID, "00000000-0000-4000-8000-000000000001"]);
+        let text = add(&path, &[UID, "00000000-0000-4000-8000-000000000001"]);
         assert_eq!(text.lines().count(), 3, "{text}");
         let mut pods = 0;
         assert_eq!(read_record(&path, |_| pods += 1).unwrap(), 1);

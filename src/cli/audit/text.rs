@@ -162,12 +162,14 @@ fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>, otherwise: 
     if rows.is_empty() {
         return format!("  {otherwise}\n");
     }
-    let width = |column: usize, heading: &str| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or_default().max(heading.len())
-    };
-    let widths: Vec<usize> =
-        headings.iter().enumerate().map(|(column, heading)| width(column, heading)).collect();
+    let widths: Vec<usize> = headings
+        .iter()
+        .enumerate()
+        .map(|(column, heading)| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.max().unwrap_or_default().max(heading.len())
+        })
+        .collect();
     let heading = headings.iter().map(|heading| (*heading).to_owned()).collect();
     let mut text = String::new();
     for row in std::iter::once(&heading).chain(&rows) {

@@ -75,17 +75,18 @@ fn containers(field: &str, before: &Value, after: &Value, found: &mut Vec<Change
 fn container(item: &str, before: &Value, after: &Value) -> Option<Change> {
     let mut parts =
         of_map(&named(before, "env", "name"), &named(after, "env", "name")).texts("env");
-    let mounts = |container| named(container, "volumeMounts", "mountPath");
-    parts.extend(of_map(&mounts(before), &mounts(after)).texts("mount"));
+    let [mounts_before, mounts_after] =
+        [before, after].map(|container| named(container, "volumeMounts", "mountPath"));
+    parts.extend(of_map(&mounts_before, &mounts_after).texts("mount"));
     parts.extend(of_map(&other_fields(before), &other_fields(after)).texts("field"));
     Change::joined(item, parts)
 }
 
 /// The entries of a list by their key.
 fn named(container: &Value, field: &str, key: &str) -> Value {
-    let entries = items(&container[field]);
-    let entry = |entry: &Value| Some((entry[key].as_str()?.to_owned(), entry.clone()));
-    Value::Object(entries.filter_map(entry).collect::<Map<_, _>>())
+    let entries = items(&container[field])
+        .filter_map(|entry| Some((entry[key].as_str()?.to_owned(), entry.clone())));
+    Value::Object(entries.collect::<Map<_, _>>())
 }
 
 fn other_fields(container: &Value) -> Value {
@@ -130,9 +131,11 @@ fn source(volume: &Value) -> String {
             return format!("token for {audience}");
         }
     }
-    let secret = volume["secret"]["secretName"].as_str().map(|name| format!("secret {name}"));
-    let kind = || volume.as_object()?.keys().find(|key| *key != "name").cloned();
-    secret.or_else(kind).unwrap_or_else(|| "emptyDir".to_owned())
+    if let Some(name) = volume["secret"]["secretName"].as_str() {
+        return format!("secret {name}");
+    }
+    let kind = volume.as_object().and_then(|volume| volume.keys().find(|key| *key != "name"));
+    kind.cloned().unwrap_or_else(|| "emptyDir".to_owned())
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {

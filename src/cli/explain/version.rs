@@ -17,10 +17,9 @@ impl FromStr for KubernetesVersion {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number =
-            |part: Option<&str>| part.and_then(|part| part.trim_end_matches('+').parse().ok());
-        let mut parts = text.trim_start_matches('v').split('.');
-        let (major, minor) = (number(parts.next()), number(parts.next()));
+        let parts = text.trim_start_matches('v').split('.');
+        let mut numbers = parts.map(|part| part.trim_end_matches('+').parse().ok());
+        let (major, minor) = (numbers.next().flatten(), numbers.next().flatten());
         let version = major.zip(minor).map(|(major, minor)| Self { major, minor });
         version.ok_or_else(|| "not a version of Kubernetes; hint: write it as 1.30".to_owned())
     }

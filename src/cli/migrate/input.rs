@@ -71,9 +71,10 @@ impl Input {
         let mut input = Self::default();
         for value in documents {
             let metadata = &value["metadata"];
-            let part = |field: &str| metadata[field].as_str().unwrap_or("cluster").to_owned();
+            let [namespace, name] =
+                ["namespace", "name"].map(|field| metadata[field].as_str().unwrap_or("cluster"));
             let kind = value["kind"].as_str().unwrap_or_default().to_ascii_lowercase();
-            let name = format!("{}/{kind}-{}.yaml", part("namespace"), part("name"));
+            let name = format!("{namespace}/{kind}-{name}.yaml");
             let text = yaml::write(&value);
             let mut file = File { name: name.clone(), text, parts: Vec::new() };
             let range = 0..file.text.len();
@@ -178,11 +179,11 @@ fn ranges(text: &str) -> Vec<(usize, Range<usize>)> {
     }
     let mark = text.len() - text.strip_prefix('\u{FEFF}').unwrap_or(text).len();
     let all = chunks(&text[mark..]);
-    let range = |(line, chunk): (usize, &str)| {
+    all.map(|(line, chunk)| {
         let start = chunk.as_ptr() as usize - text.as_ptr() as usize;
         (line, start..start + chunk.len())
-    };
-    all.map(range).collect()
+    })
+    .collect()
 }
 
 /// Manifests below a directory, in order of name; links may lead back.

@@ -28,9 +28,8 @@ pub(super) fn check(directory: &Path) -> anyhow::Result<()> {
 pub(super) fn files(files: &[File], migration: &mut Migration) -> Vec<(String, String)> {
     let mut written = Vec::new();
     for file in files {
-        let is_changed = |index: &usize| migration.objects[*index].is_changed();
         let mut indices = file.parts.iter().flat_map(|part| &part.objects);
-        if !indices.any(|(index, ..)| is_changed(index)) {
+        if !indices.any(|(index, ..)| migration.objects[*index].is_changed()) {
             continue;
         }
         match text(file, migration) {
@@ -113,18 +112,17 @@ fn differences(old: &Value, wanted: &Value, path: &str, found: &mut Vec<String>)
     if old == wanted {
         return;
     }
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match (old, wanted) {
         (Value::Object(old), Value::Object(wanted)) => {
             for (key, value) in wanted {
-                differences(old.get(key).unwrap_or(&Value::Null), value, &below(key), found);
+                differences(old.get(key).unwrap_or(&Value::Null), value, &below(path, key), found);
             }
             let gone = old.keys().filter(|key| !wanted.contains_key(*key));
-            found.extend(gone.map(|key| format!("remove {}", below(key))));
+            found.extend(gone.map(|key| format!("remove {}", below(path, key))));
         }
         (Value::Null, Value::Object(fields)) => {
             for (key, value) in fields {
-                differences(&Value::Null, value, &below(key), found);
+                differences(&Value::Null, value, &below(path, key), found);
             }
         }
         (Value::Array(old), Value::Array(wanted)) if old.len() == wanted.len() => {
@@ -145,6 +143,11 @@ fn differences(old: &Value, wanted: &Value, path: &str, found: &mut Vec<String>)
         }
         (_, wanted) => found.push(format!("set {path} to {wanted}")),
     }
+}
+
+/// The path of a field below another.
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// New objects, in one file.

@@ -91,10 +91,9 @@ fn tell_needs(migration: &mut Migration, owner: &str, usage: &Usage, objects: &O
     let Some(plan) = &usage.plan else { return };
     let (namespace, account) = &usage.account;
     for identity in &plan.identities {
-        let volumes = || plan.volumes.iter();
-        let files = volumes().flat_map(|volume| &volume.files);
+        let files = plan.volumes.iter().flat_map(|volume| &volume.files);
         let of_files = files.filter(|file| file.identity == identity.name).map(|file| &file.vault);
-        let sets = volumes().flat_map(|volume| &volume.selections);
+        let sets = plan.volumes.iter().flat_map(|volume| &volume.selections);
         let of_sets = sets.filter(|set| set.identity == identity.name).map(|set| &set.vault);
         let mut hosts: BTreeSet<String> =
             of_files.chain(of_sets).map(|vault| host(vault.as_str())).collect();
@@ -172,10 +171,12 @@ fn roles(
         if document.value["kind"] == "SecretProviderClass" {
             let class = ProviderClass::from_value(&document.value);
             let metadata = &document.value["metadata"];
-            let text = |field: &str| metadata[field].as_str().filter(|name| !name.is_empty());
-            let place = (text("namespace").unwrap_or("default"), text("name").unwrap_or_default());
+            let place = [("namespace", "default"), ("name", "")].map(|(field, default)| {
+                let text = metadata[field].as_str().filter(|text| !text.is_empty());
+                text.unwrap_or(default).to_owned()
+            });
             let class = class.map(Arc::new).map_err(|error| error.to_string());
-            classes.insert((place.0.to_owned(), place.1.to_owned()), class);
+            classes.insert(place.into(), class);
         }
     }
     let found = Grants::of(&workloads, &classes);

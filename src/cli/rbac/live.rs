@@ -53,19 +53,21 @@ fn has_controller(object: &Value) -> bool {
 
 /// Looks whether the policy of this name is in force.
 pub(super) async fn check_policy(client: &Client, name: &str) -> Result<(), RightsError> {
-    let ask = async |resource: &str| {
-        let path = format!("{ADMISSION}/{resource}/{name}");
-        get(client, &path).await.map_err(|error| {
-            let problem = format!(
-                "whether the policy {name} is in force is not known: {error} (if an \
-                 administrator says that it is, --without-policy prints the Roles)"
-            );
-            RightsError::without_policy(name, problem)
-        })
-    };
-    let policy = ask("validatingadmissionpolicies").await?;
-    let binding = ask("validatingadmissionpolicybindings").await?;
+    let policy = ask(client, "validatingadmissionpolicies", name).await?;
+    let binding = ask(client, "validatingadmissionpolicybindings", name).await?;
     rights::check_policy(name, policy.as_ref(), binding.as_ref())
+}
+
+/// The policy of this name, or its binding.
+async fn ask(client: &Client, resource: &str, name: &str) -> Result<Option<Value>, RightsError> {
+    let path = format!("{ADMISSION}/{resource}/{name}");
+    get(client, &path).await.map_err(|error| {
+        let problem = format!(
+            "whether the policy {name} is in force is not known: {error} (if an administrator \
+             says that it is, --without-policy prints the Roles)"
+        );
+        RightsError::without_policy(name, problem)
+    })
 }
 
 /// Which of the Secrets belong to something else, and of which that is not known.
