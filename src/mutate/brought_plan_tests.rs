@@ -25,32 +25,31 @@ fn refused(pod: &Value, expected: &str) {
     assert!(error.starts_with("KS225 /spec/") && error.contains(expected), "{error}");
 }
 
+/// A pod whose Plan sends its reaction to this URL.
+fn with_reaction(url: &Value) -> Value {
+    changed(&settings(), |plan| {
+        plan["reaction"] = json!({"action": {"kind": "http", "url": url}, "spreadSeconds": 0});
+    })
+}
+
 #[test]
 fn a_reaction_of_a_plan_leads_to_the_pod_itself() {
-    let with = |url: Value| {
-        changed(&settings(), |plan| {
-            plan["reaction"] = json!({"action": {"kind": "http", "url": url}, "spreadSeconds": 0});
-        })
-    };
-    assert_eq!(verdict(&with(json!("http://[::1]:80/")), &settings()), Ok(()));
+    assert_eq!(verdict(&with_reaction(&json!("http://[::1]:80/")), &settings()), Ok(()));
     for url in [json!("http://169.254.169.254:80/"), json!("http://127.0.0.1:80@evil/"), json!(1)] {
-        refused(&with(url), "the reaction's url");
+        refused(&with_reaction(&url), "the reaction's url");
     }
 }
 
 #[test]
 fn endpoints_vaults_and_tenants_of_a_plan_are_the_operators() {
-    let federated = |field: &'static str, value: &'static str| {
-        changed(&settings(), move |plan| plan["identities"][0]["credential"][field] = json!(value))
-    };
-    refused(
-        &federated("authority", "https://login.evil.example/"),
-        "the authority \"https://login.evil.example/\"",
-    );
-    refused(
-        &federated("authority", "https://login.microsoftonline.com.evil.example/"),
-        "the authority",
-    );
+    for authority in
+        ["https://login.evil.example/", "https://login.microsoftonline.com.evil.example/"]
+    {
+        let pod = changed(&settings(), |plan| {
+            plan["identities"][0]["credential"]["authority"] = json!(authority);
+        });
+        refused(&pod, &format!("the authority {authority:?}"));
+    }
     let managed = json!({"kind": "managedIdentity", "endpoint": "http://10.0.0.1:80/"});
     let pod = changed(&settings(), |plan| plan["identities"][0]["credential"] = managed);
     refused(&pod, "the managed-identity endpoint \"http://10.0.0.1:80/\"");
@@ -126,27 +125,22 @@ fn our_own_output_passes_also_of_other_versions_and_under_another_name() {
     assert_eq!(verdict(&pod, &settings()), Ok(()));
 }
 
+/// A mutated pod whose sidecar has one more variable.
+fn with_variable(name: &str, value: &str) -> Value {
+    let mut pod = changed(&settings(), |_| ());
+    let variables = pod["spec"]["initContainers"][0]["env"].as_array_mut().unwrap();
+    variables.push(json!({"name": name, "value": value}));
+    pod
+}
+
 #[test]
 fn a_plan_that_does_not_stand_in_the_pod_is_refused() {
-    let add = |entry: Value| {
-        let mut pod = changed(&settings(), |_| ());
-        pod["spec"]["initContainers"][0]["env"].as_array_mut().unwrap().push(entry);
-        pod
-    };
     for name in ["KEYSLUICE_PLAN_FILE", "KEYSLUICE_ROOT", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
-        refused(
-            &add(json!({"name": name, "value": "/x"})),
-            &format!("the variable {name} is not one"),
-        );
+        refused(&with_variable(name, "/x"), &format!("the variable {name} is not one"));
     }
-    refused(
-        &add(json!({"name": "KEYSLUICE_PLAN", "value": "{}"})),
-        "the variable KEYSLUICE_PLAN occurs twice",
-    );
-    assert_eq!(
-        verdict(&add(json!({"name": "HTTPS_PROXY", "value": "http://proxy"})), &settings()),
-        Ok(())
-    );
+    let twice = with_variable("KEYSLUICE_PLAN", "{}");
+    refused(&twice, "the variable KEYSLUICE_PLAN occurs twice");
+    assert_eq!(verdict(&with_variable("HTTPS_PROXY", "http://proxy"), &settings()), Ok(()));
     let mut pod = changed(&settings(), |_| ());
     pod["spec"]["initContainers"][0]["envFrom"] = json!([{"configMapRef": {"name": "x"}}]);
     refused(&pod, "envFrom");
@@ -190,19 +184,22 @@ fn the_name_alone_decides_in_whatever_list_and_for_pods_with_a_volume_alone() {
     );
 }
 
+/// A pod whose Plan has a managed-identity endpoint for an identity of this authority.
+fn with_endpoint(authority: &str) -> Value {
+    let identity = json!({"credential": {"kind": "federated", "clientId": "c", "tenantId": "t",
+        "tokenFile": "/t", "authority": authority}});
+    changed(&settings(), |plan| {
+        plan["managedIdentity"] = json!({"port": 8000, "header": "0".repeat(32),
+            "identities": [identity]});
+    })
+}
+
 #[test]
 fn an_endpoint_of_a_plan_has_the_operators_authority_and_a_network_of_the_pods_own() {
-    let with = |authority: &str, tenant: &str| {
-        let identity = json!({"credential": {"kind": "federated", "clientId": "c",
-            "tenantId": tenant, "tokenFile": "/t", "authority": authority}});
-        changed(&settings(), |plan| {
-            plan["managedIdentity"] = json!({"port": 8000, "header": "0".repeat(32),
-                "identities": [identity]});
-        })
-    };
-    let good = with("https://login.microsoftonline.com/", "t");
+    let good = with_endpoint("https://login.microsoftonline.com/");
     assert_eq!(verdict(&good, &settings()), Ok(()));
-    refused(&with("https://login.evil.example/", "t"), "the authority \"https://login.evil");
+    let bad = with_endpoint("https://login.evil.example/");
+    refused(&bad, "the authority \"https://login.evil");
     let mut limited = settings();
     limited.limits.tenants = vec!["cluster-tenant".to_owned()];
     let error = verdict(&good, &limited).unwrap_err();
@@ -214,12 +211,11 @@ fn an_endpoint_of_a_plan_has_the_operators_authority_and_a_network_of_the_pods_o
 
 #[test]
 fn the_authorities_of_a_plan_are_those_that_the_operator_gave() {
-    let trusting = |pem: &str| {
+    let [own, other] = ["own", "other"].map(|name| {
         let mut settings = settings();
-        settings.clouds = settings.clouds.trusting(pem.to_owned());
+        settings.clouds = settings.clouds.trusting(format!("-----BEGIN-----\n{name}\n"));
         settings
-    };
-    let (own, other) = (trusting("-----BEGIN-----\nown\n"), trusting("-----BEGIN-----\nother\n"));
+    });
     let pod = changed(&own, |plan| assert_eq!(plan["trustedCa"], "-----BEGIN-----\nown\n"));
     assert_eq!(verdict(&pod, &own), Ok(()));
     for settings in [&settings(), &other] {
@@ -230,16 +226,19 @@ fn the_authorities_of_a_plan_are_those_that_the_operator_gave() {
     assert!(verdict(&forged, &own).unwrap_err().contains("trustedCa"));
 }
 
+/// A pod whose Plan has this token proxy.
+fn with_token_proxy(proxy: Value) -> Value {
+    changed(&settings(), |plan| plan["identities"][0]["credential"]["tokenProxy"] = proxy)
+}
+
 #[test]
 fn a_token_proxy_of_a_plan_is_the_operators() {
-    let with = |proxy: Value| {
-        changed(&settings(), |plan| plan["identities"][0]["credential"]["tokenProxy"] = proxy)
-    };
     let own = json!({"url": "https://kubernetes.default.svc", "serverName": "ab.ests.aks",
         "caFile": "/var/run/secrets/keysluice.dev-token-proxy/ca.crt"});
     let bound = bound();
-    assert_eq!(verdict(&with(own.clone()), &bound), Ok(()));
-    refused(&with(own.clone()), "the token proxy \"https://kubernetes.default.svc\"");
+    assert_eq!(verdict(&with_token_proxy(own.clone()), &bound), Ok(()));
+    let unbound = with_token_proxy(own.clone());
+    refused(&unbound, "the token proxy \"https://kubernetes.default.svc\"");
     for (field, value) in [
         ("url", json!("https://evil.example")),
         ("serverName", json!("evil.example")),
@@ -249,7 +248,7 @@ fn a_token_proxy_of_a_plan_is_the_operators() {
     ] {
         let mut forged = own.clone();
         forged[field] = value;
-        let error = verdict(&with(forged), &bound).unwrap_err();
+        let error = verdict(&with_token_proxy(forged), &bound).unwrap_err();
         assert!(error.starts_with("KS225 ") && error.contains("the token proxy"), "{error}");
     }
 }

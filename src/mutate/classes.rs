@@ -132,14 +132,15 @@ mod tests {
     fn run(volumes: usize, parameters: &Value, distinct: bool) -> Result<Vec<String>, String> {
         let mut facts = facts();
         facts.classes.insert("big".to_owned(), class("big", parameters));
-        let volume = |index: usize| {
-            let mut volume = csi_volume(&format!("v{index}"), "big");
-            if distinct {
-                volume["csi"]["volumeAttributes"][format!("objekts{index}")] = json!("");
-            }
-            volume
-        };
-        let volumes: Vec<_> = (0..volumes).map(volume).collect();
+        let volumes: Vec<_> = (0..volumes)
+            .map(|index| {
+                let mut volume = csi_volume(&format!("v{index}"), "big");
+                if distinct {
+                    volume["csi"]["volumeAttributes"][format!("objekts{index}")] = json!("");
+                }
+                volume
+            })
+            .collect();
         let pod = labelled("pod", json!({"containers": [{"name": "app"}], "volumes": volumes}));
         run_with(&pod, &settings(), &facts).map(|(_, mutation)| mutation.warnings)
     }
@@ -167,17 +168,6 @@ mod tests {
 
     #[test]
     fn service_principal_credentials_count_only_where_they_would_be_used() {
-        let with_ref = |parameters: Value, attributes: Value| {
-            let mut facts = facts();
-            facts.classes.insert("kv".into(), class("kv", &parameters));
-            let mut pod = pod_with_volume();
-            pod["spec"]["volumes"][0]["csi"]["nodePublishSecretRef"] = json!({"name": "no name"});
-            pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]
-                .as_object_mut()
-                .unwrap()
-                .extend(attributes.as_object().unwrap().clone());
-            run_with(&pod, &settings(), &facts).map(|_| ())
-        };
         let (good, bad) = (
             json!({"keyvaultName": "vault-1"}),
             json!({"keyvaultName": "vault-1", "objects": "x"}),
@@ -198,7 +188,14 @@ mod tests {
             (&bad, json!({"clientID": CLIENT}), "KS106"),
             (&bad, json!({"useVMManagedIdentity": "true"}), "KS106"),
         ] {
-            let error = with_ref(parameters.clone(), attributes.clone()).err().unwrap_or_default();
+            let mut facts = facts();
+            facts.classes.insert("kv".into(), class("kv", parameters));
+            let mut pod = pod_with_volume();
+            let csi = &mut pod["spec"]["volumes"][0]["csi"];
+            csi["nodePublishSecretRef"] = json!({"name": "no name"});
+            let own_attributes = csi["volumeAttributes"].as_object_mut().unwrap();
+            own_attributes.extend(attributes.as_object().unwrap().clone());
+            let error = run_with(&pod, &settings(), &facts).err().unwrap_or_default();
             assert!(
                 error.starts_with(expected) && error.is_empty() == expected.is_empty(),
                 "{parameters} {attributes}: {error}"

@@ -1,4 +1,6 @@
-use crate::mutate::testing::{class, facts, labelled, plan_of, run, run_with, settings};
+use crate::mutate::testing::{
+    class, facts, labelled, native_sidecar, plan_of, run, run_with, settings, variable_index,
+};
 use crate::settings::EnvMode;
 use serde_json::{Value, json};
 
@@ -82,12 +84,11 @@ fn a_variable_is_read_by_the_kubelet_from_a_file() {
     let (pod, warnings) = mutated(&with(&[(ENV, DB), ("keysluice.dev/env.X", &optional)], &app()));
     let container = &pod["spec"]["containers"][0];
     let env = container["env"].as_array().unwrap();
-    let reference = |name: &str| json!({"volumeName": "keysluice-env", "path": name, "key": name});
-    let mut x = reference("X");
-    x["optional"] = json!(true);
-    let db = json!({"name": "DB_PASSWORD",
-        "valueFrom": {"fileKeyRef": reference("DB_PASSWORD")}});
-    assert_eq!(env[env.len() - 2..], [db, json!({"name": "X", "valueFrom": {"fileKeyRef": x}})]);
+    let db = json!({"name": "DB_PASSWORD", "valueFrom": {"fileKeyRef":
+        {"volumeName": "keysluice-env", "path": "DB_PASSWORD", "key": "DB_PASSWORD"}}});
+    let x = json!({"name": "X", "valueFrom": {"fileKeyRef":
+        {"volumeName": "keysluice-env", "path": "X", "key": "X", "optional": true}}});
+    assert_eq!(env[env.len() - 2..], [db, x]);
     assert!(mounts(container).is_empty() && warnings.is_empty(), "{warnings:?}");
     assert_eq!(container["command"], json!(["/app", "-x"]));
     let plan = plan_of(&pod);
@@ -107,12 +108,12 @@ fn an_entry_of_the_name_stays_and_one_that_refers_to_it_comes_after() {
     let own = ("keysluice.dev/env.OWN", DB);
     let other = ("keysluice.dev/env.OTHER", DB);
     let (pod, warnings) = mutated(&with(&[(ENV, DB), own, other], &containers));
-    let env = pod["spec"]["containers"][0]["env"].as_array().unwrap();
-    let names: Vec<_> = env.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
-    let at = |name: &str| names.iter().position(|other| *other == name).unwrap();
-    assert!(at("DB_PASSWORD") < at("URL") && at("OTHER") < at("URL"), "{names:?}");
-    assert!(at("AZURE_CLIENT_ID") < at("ID") && at("ESCAPED") == 0, "{names:?}");
-    assert_eq!(env[at("OWN")]["value"], "1");
+    let app = &pod["spec"]["containers"][0];
+    for (earlier, later) in [("DB_PASSWORD", "URL"), ("OTHER", "URL"), ("AZURE_CLIENT_ID", "ID")] {
+        assert!(variable_index(app, earlier) < variable_index(app, later), "{app}");
+    }
+    assert_eq!(variable_index(app, "ESCAPED"), 0, "{app}");
+    assert_eq!(app["env"][variable_index(app, "OWN")]["value"], "1");
     assert_eq!(warnings.iter().filter(|warning| warning.starts_with("KS268 ")).count(), 1);
 }
 
@@ -152,17 +153,11 @@ fn exec_starts_the_command_with_variables() {
     assert!(codes.contains(&"KS268") && codes.contains(&"KS269"), "{warnings:?}");
     let plan = plan_of(&pod);
     assert_eq!(plan.program_directory.as_deref(), Some("/mnt/keysluice/keysluice-exec"));
-    let names = |index: usize| {
-        let files = plan.volumes[index].files.iter();
-        files.map(|file| file.path.to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(
-        (names(0), names(1)),
-        (vec!["DB_PASSWORD".into(), "OWN".into()], vec!["DB".into(), "TLS_KEY".into()])
-    );
-    assert!(
-        plan.volumes.iter().flat_map(|volume| &volume.files).all(|file| file.variable.is_none())
-    );
+    let files: Vec<_> = plan.volumes.iter().flat_map(|volume| &volume.files).collect();
+    let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(names, ["DB_PASSWORD", "OWN", "DB", "TLS_KEY"]);
+    assert_eq!((plan.volumes.len(), plan.volumes[0].files.len()), (2, 2));
+    assert!(files.iter().all(|file| file.variable.is_none()));
     let memory = &pod["spec"]["initContainers"][0]["resources"]["limits"]["memory"];
     assert_eq!(memory, "28Mi", "16, 1 of its own, 2 volumes, 9 for the program");
 }
@@ -171,11 +166,12 @@ fn exec_starts_the_command_with_variables() {
 fn the_operator_chooses_the_form_where_the_pod_does_not() {
     let mut settings = settings();
     settings.env_mode = EnvMode::Exec;
-    let mode = |annotations: &[(&str, &str)]| {
+    let own_choice = [(ENV, DB), ("keysluice.dev/env-mode", "file")];
+    for (annotations, is_wrapped) in [(&own_choice[..1], true), (&own_choice, false)] {
         let (pod, _) = run_with(&with(annotations, &app()), &settings, &facts()).unwrap();
-        pod["spec"]["containers"][0]["command"].as_array().unwrap().len() > 2
-    };
-    assert!(mode(&[(ENV, DB)]) && !mode(&[(ENV, DB), ("keysluice.dev/env-mode", "file")]));
+        let command = pod["spec"]["containers"][0]["command"].as_array().unwrap();
+        assert_eq!(command.len() > 2, is_wrapped, "{command:?}");
+    }
 }
 
 #[test]
@@ -268,25 +264,19 @@ fn a_pod_without_the_label_and_a_late_annotation_are_refused() {
 
 #[test]
 fn an_init_container_before_the_sidecar_gets_nothing_and_cannot_be_named() {
-    let pod = |named: bool| {
-        let mut annotations = vec![(ENV, DB), ("keysluice.dev/after", "first")];
-        if named {
-            annotations.push(("keysluice.dev/containers", "first"));
-        }
-        let mut pod = with(&annotations, &app());
-        pod["spec"]["initContainers"] =
-            json!([{"name": "first", "restartPolicy": "Always"}, {"name": "second"}]);
-        pod
-    };
-    let (mutated, _) = mutated(&pod(false));
+    let mut pod = with(&[(ENV, DB), ("keysluice.dev/after", "first")], &app());
+    pod["spec"]["initContainers"] = json!([native_sidecar("first"), {"name": "second"}]);
+    let (mutated, _) = mutated(&pod);
     let init = &mutated["spec"]["initContainers"];
-    let has_variable = |container: &Value| container["env"].to_string().contains("DB_PASSWORD");
-    assert!(!has_variable(&init[0]) && has_variable(&init[2]));
-    let error = run(&pod(true)).map(|_| ()).unwrap_err();
+    let has_variable = [0, 2].map(|index| init[index]["env"].to_string().contains("DB_PASSWORD"));
+    assert_eq!(has_variable, [false, true]);
+    let mut named = pod.clone();
+    named["metadata"]["annotations"]["keysluice.dev/containers"] = json!("first");
+    let error = run(&named).map(|_| ()).unwrap_err();
     assert!(error.starts_with("KS264 annotation keysluice.dev/containers: init container"));
-    let mut only = pod(false);
+    let mut only = pod;
     only["spec"]["containers"] = json!([{"name": "istio-proxy"}]);
-    only["spec"]["initContainers"] = json!([{"name": "first", "restartPolicy": "Always"}]);
+    only["spec"]["initContainers"] = json!([native_sidecar("first")]);
     assert!(run(&only).map(|_| ()).unwrap_err().starts_with("KS264 no container"));
 }
 

@@ -1,6 +1,6 @@
 use crate::mutate::earlier_run::plan_of;
 use crate::mutate::testing::{
-    CLIENT, account, class, csi_volume, facts, labelled, run_with, settings,
+    CLIENT, account, class, csi_volume, facts, labelled, native_sidecar, run_with, settings,
 };
 use crate::mutate::{CLIENT_ID_ANNOTATION, Facts, Mutation};
 use crate::settings::Settings;
@@ -61,8 +61,9 @@ fn an_init_container_before_the_sidecar_adds_the_address_and_may_do_nothing_else
     assert!(app.contains("http://127.0.0.1:8000/msi/token"), "also found by App Service: {app}");
     assert!(mutation.warnings.is_empty(), "{:?}", mutation.warnings);
     let notes: Vec<String> = mutation.notes.iter().map(ToString::to_string).collect();
-    let says = |text: &str| notes.iter().any(|note| note.contains(text));
-    assert!(says("169.254.169.254:80") && says("level privileged"), "{notes:?}");
+    for text in ["169.254.169.254:80", "level privileged"] {
+        assert!(notes.iter().any(|note| note.contains(text)), "{notes:?}");
+    }
 }
 
 #[test]
@@ -105,10 +106,13 @@ fn both_the_operator_and_the_pod_must_ask_for_it() {
     assert!(error.starts_with("KS225 ") && error.contains("169.254.169.254"), "{error}");
 }
 
+fn sysctl(name: &str, value: &str) -> Value {
+    json!({"name": name, "value": value})
+}
+
 #[test]
 fn a_sysctl_of_the_pods_own_stays_where_the_sidecar_can_listen_with_it() {
     let name = "net.ipv4.ip_unprivileged_port_start";
-    let sysctl = |name: &str, value: &str| json!({"name": name, "value": value});
     let ours = sysctl(name, "80");
     let other = sysctl("net.core.somaxconn", "1024");
     for (context, expected) in [
@@ -132,6 +136,19 @@ fn a_sysctl_of_the_pods_own_stays_where_the_sidecar_can_listen_with_it() {
     }
 }
 
+/// A pod whose container declares this port.
+fn listening(port: &Value) -> Value {
+    with_spec("containers", json!([{"name": "app", "ports": [port]}]))
+}
+
+/// An affinity for nodes whose label `type` is, by this operator, `virtual-kubelet`.
+fn virtual_kubelet_affinity(operator: &str) -> Value {
+    let expression = json!({"key": "type", "operator": operator, "values": ["virtual-kubelet"]});
+    let terms = json!([{"matchExpressions": [expression]}]);
+    json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+        {"nodeSelectorTerms": terms}}})
+}
+
 #[test]
 fn a_pod_in_which_it_cannot_work_is_refused() {
     refused(&with_spec("hostNetwork", json!(true)), "KS205 spec.hostNetwork is true");
@@ -139,52 +156,47 @@ fn a_pod_in_which_it_cannot_work_is_refused() {
     let mut once = pod();
     once["metadata"]["annotations"]["keysluice.dev/mode"] = "init".into();
     refused(&once, "KS277 ");
-    let listens = |port: Value| with_spec("containers", json!([{"name": "app", "ports": [port]}]));
-    refused(&listens(json!({"containerPort": 80})), "KS283 container \"app\" declares port 80");
-    run(&listens(json!({"containerPort": 80, "protocol": "UDP"}))).unwrap();
-    run(&listens(json!({"containerPort": 8080}))).unwrap();
-    let affinity = |label: &str, operator: &str, value: &str| {
-        let expression = json!({"key": label, "operator": operator, "values": [value]});
-        let terms = json!([{"matchExpressions": [expression]}]);
-        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
-            {"nodeSelectorTerms": terms}}})
-    };
+    refused(&listening(&json!({"containerPort": 80})), "KS283 container \"app\" declares port 80");
+    run(&listening(&json!({"containerPort": 80, "protocol": "UDP"}))).unwrap();
+    run(&listening(&json!({"containerPort": 8080}))).unwrap();
     for (field, value) in [
         ("nodeSelector", json!({"a": "b", "type": "virtual-kubelet"})),
         ("nodeSelector", json!({"virtualization": "virtualnode2"})),
         ("tolerations", json!([{"key": "virtual-kubelet.io/provider", "operator": "Exists"}])),
         ("tolerations", json!([{"key": "azure.com/aci", "effect": "NoSchedule"}])),
-        ("affinity", affinity("type", "In", "virtual-kubelet")),
+        ("affinity", virtual_kubelet_affinity("In")),
     ] {
         refused(
             &with_spec(field, value),
             &format!("KS284 the pod may run on a virtual node (spec.{field}"),
         );
     }
-    run(&with_spec("affinity", affinity("type", "NotIn", "virtual-kubelet"))).unwrap();
+    run(&with_spec("affinity", virtual_kubelet_affinity("NotIn"))).unwrap();
     run(&with_spec("tolerations", json!([{"operator": "Exists"}]))).unwrap();
+}
+
+/// Facts of a class `kv` with one object and this parameter.
+fn facts_of_class_with(parameter: &str, value: &str) -> Facts {
+    let mut parameters = json!({"keyvaultName": "vault-1",
+        "objects": "array:\n  - |\n    objectName: db\n    objectType: secret\n"});
+    parameters[parameter] = value.into();
+    let mut facts = Facts {
+        service_account: Some(account(&[(CLIENT_ID_ANNOTATION, CLIENT)])),
+        ..Facts::default()
+    };
+    facts.classes.insert("kv".to_owned(), class("kv", &parameters));
+    facts
 }
 
 #[test]
 fn a_sidecar_that_needs_the_nodes_own_identity_is_refused() {
-    let facts = |parameter: &str, value: &str| {
-        let mut parameters = json!({"keyvaultName": "vault-1",
-            "objects": "array:\n  - |\n    objectName: db\n    objectType: secret\n"});
-        parameters[parameter] = value.into();
-        let mut facts = Facts {
-            service_account: Some(account(&[(CLIENT_ID_ANNOTATION, CLIENT)])),
-            ..Facts::default()
-        };
-        facts.classes.insert("kv".to_owned(), class("kv", &parameters));
-        facts
-    };
     let mut pod = with_spec("volumes", json!([csi_volume("secrets", "kv")]));
     pod["spec"]["containers"][0]["volumeMounts"] =
         json!([{"name": "secrets", "mountPath": "/mnt/secrets"}]);
-    let of_node = facts("useVMManagedIdentity", "true");
+    let of_node = facts_of_class_with("useVMManagedIdentity", "true");
     let error = run_with(&pod, &allowing(), &of_node).map(|_| ()).unwrap_err();
     assert!(error.starts_with("KS281 the sidecar reads volume \"secrets\""), "{error}");
-    let (patched, _) = run_with(&pod, &allowing(), &facts("tenantId", "t")).unwrap();
+    let (patched, _) = run_with(&pod, &allowing(), &facts_of_class_with("tenantId", "t")).unwrap();
     assert_eq!(names(&patched), ["keysluice-intercept", "keysluice", "init"]);
     pod["metadata"]["annotations"][ENDPOINT] = "true".into();
     run_with(&pod, &allowing(), &of_node).unwrap();
@@ -192,12 +204,13 @@ fn a_sidecar_that_needs_the_nodes_own_identity_is_refused() {
 
 #[test]
 fn the_init_container_goes_where_the_sidecar_goes_and_names_what_starts_before() {
-    let native = |name: &str| json!({"name": name, "restartPolicy": "Always"});
-    let init = |list: Value| with_spec("initContainers", list);
-    let (patched, mutation) = run(&init(json!([native("istio-proxy"), {"name": "a"}]))).unwrap();
+    let behind_mesh =
+        with_spec("initContainers", json!([native_sidecar("istio-proxy"), {"name": "a"}]));
+    let (patched, mutation) = run(&behind_mesh).unwrap();
     assert_eq!(names(&patched), ["istio-proxy", "keysluice-intercept", "keysluice", "a"]);
     assert!(mutation.warnings.is_empty(), "{:?}", mutation.warnings);
-    let mut after = init(json!([{"name": "first"}, native("dns"), {"name": "b"}]));
+    let init = json!([{"name": "first"}, native_sidecar("dns"), {"name": "b"}]);
+    let mut after = with_spec("initContainers", init);
     after["metadata"]["annotations"]["keysluice.dev/after"] = "dns".into();
     let (patched, mutation) = run(&after).unwrap();
     assert_eq!(names(&patched), ["first", "dns", "keysluice-intercept", "keysluice", "b"]);
@@ -213,9 +226,8 @@ fn the_init_container_goes_where_the_sidecar_goes_and_names_what_starts_before()
 fn a_pod_keeps_its_quality_of_service() {
     let amounts = json!({"cpu": "1", "memory": "1Gi"});
     let full = json!({"requests": amounts, "limits": amounts});
-    let container = |name: &str| json!({"name": name, "resources": full});
-    let mut pod = with_spec("containers", json!([container("app")]));
-    pod["spec"]["initContainers"] = json!([container("init")]);
+    let mut pod = with_spec("containers", json!([{"name": "app", "resources": full}]));
+    pod["spec"]["initContainers"] = json!([{"name": "init", "resources": full}]);
     let (patched, _) = run(&pod).unwrap();
     let resources = &patched["spec"]["initContainers"][0]["resources"];
     assert!(resources["limits"]["cpu"].is_string() && resources["limits"]["memory"].is_string());

@@ -1,7 +1,7 @@
 use super::{etag, update};
 use crate::mutate::testing::{
-    class, class_with_secrets, csi_volume, facts, labelled, opaque, plan_of, pod_with_volume,
-    run_with, settings,
+    CLIENT, class, class_with_secrets, csi_volume, facts, labelled, opaque, plan_of,
+    pod_with_volume, run_with, settings,
 };
 use crate::mutate::{ClassFact, Context, Facts};
 use crate::settings::{Authorities, CsiVolumes, LivePlans, Settings};
@@ -47,9 +47,11 @@ fn with_class(fact: ClassFact) -> Facts {
 }
 
 fn secrets_of(names: &[&str]) -> Value {
-    let item = |name: &&str| format!("  - |\n    objectName: {name}\n    objectType: secret\n");
-    let items: String = names.iter().map(item).collect();
-    json!({"keyvaultName": "vault-1", "objects": format!("array:\n{items}")})
+    let mut objects = "array:\n".to_owned();
+    for name in names {
+        objects += &format!("  - |\n    objectName: {name}\n    objectType: secret\n");
+    }
+    json!({"keyvaultName": "vault-1", "objects": objects})
 }
 
 #[test]
@@ -187,13 +189,16 @@ fn one_broken_class_does_not_hold_up_another_and_two_identities_keep_apart() {
     assert_eq!(followed.identities.len(), 2);
 }
 
+/// Facts whose class `kv` makes a Secret with this key, which holds this file.
+fn with_secret_key(key: &str, file: &str) -> Facts {
+    let secrets = json!([{"secretName": "made", "type": "Opaque",
+        "data": [{"objectName": file, "key": key}]}]);
+    with_class(class_with_secrets("kv", "azure", &secrets))
+}
+
 #[test]
 fn the_keys_of_a_secret_and_the_volume_that_shows_it_follow_the_class() {
-    let key = |key: &str, file: &str| {
-        json!([{"secretName": "made", "type": "Opaque",
-            "data": [{"objectName": file, "key": key}]}])
-    };
-    let before = with_class(class_with_secrets("kv", "azure", &key("one", "db")));
+    let before = with_secret_key("one", "db");
     let mut pod = pod_with_volume();
     pod["spec"]["volumes"]
         .as_array_mut()
@@ -201,7 +206,7 @@ fn the_keys_of_a_secret_and_the_volume_that_shows_it_follow_the_class() {
         .push(json!({"name": "shown", "secret": {"secretName": "made"}}));
     let (_, plan) = admitted(&pod, &before);
     assert_eq!(plan.volumes[1].files[0].path.as_str(), "one");
-    let after = with_class(class_with_secrets("kv", "azure", &key("two", "tls")));
+    let after = with_secret_key("two", "tls");
     let followed = plan.updated(asked(&plan, &live(), &after)).unwrap();
     assert_eq!(followed.volumes[1].files[0].path.as_str(), "two");
     assert_eq!(followed.volumes[1].files[0].name.as_str(), "tls");
@@ -235,26 +240,26 @@ fn the_etag_changes_with_a_class_and_with_the_authorities() {
     }
 }
 
+/// Facts whose class `kv` has these objects and this client id.
+fn with_client_id(names: &[&str], client_id: &str) -> Facts {
+    let mut parameters = secrets_of(names);
+    parameters["clientID"] = json!(client_id);
+    with_class(class("kv", &parameters))
+}
+
 #[test]
 fn a_running_pod_gets_no_other_credentials_than_its_sidecar_has() {
-    let class_of = |client_id: &str| {
-        let mut parameters = secrets_of(&["db"]);
-        parameters["clientID"] = json!(client_id);
-        with_class(class("kv", &parameters))
-    };
     let mut pod = pod_with_volume();
     pod["spec"]["volumes"][0]["csi"]["nodePublishSecretRef"] = json!({"name": "creds"});
-    let (_, federated) = admitted(&pod, &class_of("8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8"));
-    let update = asked(&federated, &live(), &class_of(""));
+    let (_, federated) = admitted(&pod, &with_client_id(&["db"], CLIENT));
+    let update = asked(&federated, &live(), &with_client_id(&["db"], ""));
     let problem = &update.problems[0].message;
     let expected =
         "KS514 its credentials are in Secret \"creds\", which the pod's sidecar does not";
     assert!(problem.starts_with(expected) && update.volumes.is_empty(), "{problem}");
 
-    let (_, principal) = admitted(&pod, &class_of(""));
-    let mut class_with_more = secrets_of(&["db", "api"]);
-    class_with_more["clientID"] = json!("");
-    let update = asked(&principal, &live(), &with_class(class("kv", &class_with_more)));
+    let (_, principal) = admitted(&pod, &with_client_id(&["db"], ""));
+    let update = asked(&principal, &live(), &with_client_id(&["db", "api"], ""));
     assert!(update.problems.is_empty(), "{:?}", update.problems);
     assert_eq!(update.identities, principal.identities);
     assert_eq!(update.volumes[0].files.len(), 2);

@@ -1,7 +1,9 @@
 use crate::mutate::testing::{
     CLIENT, account, facts, labelled, plan_of, pod_with_volume, run, run_with, settings,
+    variable_index,
 };
 use crate::provider_class::Allowlist;
+use crate::settings::{EndpointKey, Settings};
 use keysluice_plan::Credential;
 use serde_json::{Value, json};
 
@@ -31,11 +33,12 @@ fn refused(pod: &Value, expected: &str) {
 }
 
 fn variables(container: &Value) -> (Option<&str>, Option<&str>) {
-    let value = |name: &str| {
-        let entry = container["env"].as_array()?.iter().find(|entry| entry["name"] == name)?;
-        entry["value"].as_str()
-    };
-    (value("IDENTITY_ENDPOINT"), value("IDENTITY_HEADER"))
+    (variable(container, "IDENTITY_ENDPOINT"), variable(container, "IDENTITY_HEADER"))
+}
+
+fn variable<'c>(container: &'c Value, name: &str) -> Option<&'c str> {
+    let entry = container["env"].as_array()?.iter().find(|entry| entry["name"] == name)?;
+    entry["value"].as_str()
 }
 
 #[test]
@@ -83,16 +86,18 @@ fn a_second_run_keeps_the_header_and_serves_containers_that_came_in_between() {
     assert_eq!(run(&twice).unwrap().0, twice);
 }
 
+/// The header of a pod of this name.
+fn header(name: &str, settings: &Settings) -> String {
+    let mut pod = pod(&[(PROXY, "true")]);
+    pod["metadata"]["name"] = name.into();
+    let (patched, _) = run_with(&pod, settings, &facts()).unwrap();
+    plan_of(&patched).managed_identity.unwrap().header
+}
+
 #[test]
 fn the_header_is_of_one_pod_and_of_one_webhook() {
-    let header = |name: &str, settings: &crate::settings::Settings| {
-        let mut pod = pod(&[(PROXY, "true")]);
-        pod["metadata"]["name"] = name.into();
-        let (patched, _) = run_with(&pod, settings, &facts()).unwrap();
-        plan_of(&patched).managed_identity.unwrap().header
-    };
     let (one, mut other) = (settings(), settings());
-    other.endpoint_key = crate::settings::EndpointKey::new([1; 32]);
+    other.endpoint_key = EndpointKey::new([1; 32]);
     assert_eq!(header("a", &one), header("a", &one), "the decision is pure");
     assert_ne!(header("a", &one), header("b", &one));
     assert_ne!(header("a", &one), header("a", &other));
@@ -102,11 +107,6 @@ fn the_header_is_of_one_pod_and_of_one_webhook() {
 
 #[test]
 fn annotations_say_whether_and_on_which_port() {
-    let port = |annotations: &[(&str, &str)]| {
-        let (patched, _) = run(&pod(annotations)).unwrap();
-        let sidecar = &patched["spec"]["initContainers"][0];
-        (sidecar["name"] == "keysluice").then(|| plan_of(&patched).managed_identity.unwrap().port)
-    };
     for (annotations, expected) in [
         (&[(PROXY, "1"), (PORT, "8080")][..], Some(8080)),
         (&[(ENDPOINT, "true")], Some(8000)),
@@ -118,7 +118,10 @@ fn annotations_say_whether_and_on_which_port() {
         (&[(PROXY, "")], None),
         (&[(PORT, "8080")], None),
     ] {
-        assert_eq!(port(annotations), expected, "{annotations:?}");
+        let (patched, _) = run(&pod(annotations)).unwrap();
+        let has_sidecar = patched["spec"]["initContainers"][0]["name"] == "keysluice";
+        let port = has_sidecar.then(|| plan_of(&patched).managed_identity.unwrap().port);
+        assert_eq!(port, expected, "{annotations:?}");
     }
     for (annotations, expected) in [
         (&[(PROXY, "yes")][..], "KS274 annotation azure.workload.identity/inject-proxy-sidecar: "),
@@ -137,15 +140,15 @@ fn annotations_say_whether_and_on_which_port() {
 
 #[test]
 fn a_pod_in_which_it_cannot_be_served_is_refused() {
-    let asks = || pod(&[(PROXY, "true")]);
-    let mut on_node = asks();
+    let asking = pod(&[(PROXY, "true")]);
+    let mut on_node = asking.clone();
     on_node["spec"]["hostNetwork"] = true.into();
     refused(&on_node, "KS205 spec.hostNetwork is true");
-    let mut windows = asks();
+    let mut windows = asking.clone();
     windows["spec"]["os"] = json!({"name": "windows"});
     refused(&windows, "KS205 the pod runs on Windows");
-    refused(&annotated(asks(), &[("keysluice.dev/mode", "init")]), "KS277 ");
-    let mut taken = asks();
+    refused(&annotated(asking.clone(), &[("keysluice.dev/mode", "init")]), "KS277 ");
+    let mut taken = asking;
     taken["spec"]["containers"][0]["ports"] = json!([{"containerPort": 8000, "protocol": "UDP"}]);
     run(&taken).unwrap();
     taken["spec"]["containers"][0]["ports"] =
@@ -176,37 +179,44 @@ fn the_endpoint_stands_beside_files_and_not_beside_a_sidecar_that_ends() {
     run_with(&kept, &settings(), &facts).unwrap();
 }
 
+/// The identities of a pod whose ServiceAccount has this client id: of each the first digit of its
+/// client id, a star if it is the default, and the number of its other names.
+fn identities(annotations: &[(&str, &str)], client_id: Option<&str>) -> Result<String, String> {
+    let mut facts = facts();
+    let id = client_id.map(|id| ("azure.workload.identity/client-id", id));
+    facts.service_account = Some(account(id.as_slice()));
+    let pod = annotated(pod(&[(PROXY, "true")]), annotations);
+    let (patched, _) = run_with(&pod, &settings(), &facts)?;
+    let identities = plan_of(&patched).managed_identity.unwrap().identities;
+    let described = identities.iter().map(|identity| {
+        let names = identity.object_ids.len() + identity.resource_ids.len();
+        let mark = if identity.default { "*" } else { "" };
+        format!("{}{mark}+{names}", &identity.client_id().unwrap()[..1])
+    });
+    Ok(described.collect::<Vec<_>>().join(" "))
+}
+
 #[test]
 fn its_identities_are_those_of_the_account_of_containers_and_of_the_annotation() {
-    let ids = |annotations: &[(&str, &str)], client_id: Option<&str>| {
-        let mut facts = facts();
-        let id = client_id.map(|id| ("azure.workload.identity/client-id", id));
-        facts.service_account = Some(account(id.as_slice()));
-        let pod = annotated(pod(&[(PROXY, "true")]), annotations);
-        let (patched, _) = run_with(&pod, &settings(), &facts)?;
-        let identities = plan_of(&patched).managed_identity.unwrap().identities;
-        let described = identities.iter().map(|one| {
-            let names = one.object_ids.len() + one.resource_ids.len();
-            let mark = if one.default { "*" } else { "" };
-            format!("{}{mark}+{names}", &one.client_id().unwrap()[..1])
-        });
-        Ok::<_, String>(described.collect::<Vec<_>>().join(" "))
-    };
     let both = format!("{OTHER}={OBJECT}; {CLIENT}=/subscriptions/s/x");
-    assert_eq!(ids(&[], Some(CLIENT)).unwrap(), "8*+0");
-    assert_eq!(ids(&[(IDENTITIES, &both)], Some(CLIENT)).unwrap(), "8*+1 2+1");
-    assert_eq!(ids(&[(IDENTITIES, OTHER)], None).unwrap(), "2*+0", "a single one is the default");
-    assert_eq!(ids(&[(IDENTITIES, &both)], None).unwrap(), "2+1 8+1");
+    assert_eq!(identities(&[], Some(CLIENT)).unwrap(), "8*+0");
+    assert_eq!(identities(&[(IDENTITIES, &both)], Some(CLIENT)).unwrap(), "8*+1 2+1");
+    assert_eq!(
+        identities(&[(IDENTITIES, OTHER)], None).unwrap(),
+        "2*+0",
+        "a single one is the default"
+    );
+    assert_eq!(identities(&[(IDENTITIES, &both)], None).unwrap(), "2+1 8+1");
     let of_container = format!("app={OTHER}");
     let of_container = ("keysluice.dev/client-ids", &*of_container);
-    assert_eq!(ids(&[of_container], Some(CLIENT)).unwrap(), "8*+0 2+0");
-    let error = ids(&[], None).unwrap_err();
+    assert_eq!(identities(&[of_container], Some(CLIENT)).unwrap(), "8*+0 2+0");
+    let error = identities(&[], None).unwrap_err();
     assert!(error.starts_with("KS276 ") && error.contains("client-id"), "{error}");
     let twice = format!("{OTHER}={CLIENT}");
-    assert!(ids(&[(IDENTITIES, &twice)], Some(CLIENT)).unwrap_err().starts_with("KS276 "));
+    assert!(identities(&[(IDENTITIES, &twice)], Some(CLIENT)).unwrap_err().starts_with("KS276 "));
     let many: Vec<String> = (0..32).map(|n| format!("{n:08}{}", &OTHER[8..])).collect();
     let many = many.join(";");
-    assert!(ids(&[(IDENTITIES, &many)], Some(CLIENT)).unwrap_err().starts_with("KS276 "));
+    assert!(identities(&[(IDENTITIES, &many)], Some(CLIENT)).unwrap_err().starts_with("KS276 "));
 }
 
 #[test]
@@ -233,11 +243,11 @@ fn variables_of_the_pods_own_win_and_references_to_ours_are_expanded() {
     refers["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "b"},
         {"name": "MSI", "value": "$(IDENTITY_ENDPOINT)$(AZURE_CLIENT_ID)"}]);
     let (patched, _) = run(&refers).unwrap();
-    let env = patched["spec"]["containers"][0]["env"].as_array().unwrap();
-    let names: Vec<&str> = env.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
-    let at = |name: &str| names.iter().position(|known| *known == name).unwrap();
-    assert!(at("IDENTITY_ENDPOINT") < at("MSI") && at("IDENTITY_HEADER") < at("MSI"), "{names:?}");
-    assert!(at("AZURE_CLIENT_ID") < at("MSI") && at("A") == 0, "{names:?}");
+    let app = &patched["spec"]["containers"][0];
+    for earlier in ["IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_CLIENT_ID"] {
+        assert!(variable_index(app, earlier) < variable_index(app, "MSI"), "{app}");
+    }
+    assert_eq!(variable_index(app, "A"), 0, "{app}");
     let skipped = [("azure.workload.identity/skip-containers", "app")];
     let (patched, _) = run(&annotated(pod(&[(PROXY, "true")]), &skipped)).unwrap();
     assert_eq!(variables(&patched["spec"]["containers"][0]), (None, None));

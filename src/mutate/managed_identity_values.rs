@@ -150,16 +150,17 @@ mod tests {
 
     #[test]
     fn an_identity_has_a_client_id_and_any_number_of_other_names() {
-        let one = |object_ids: &[&str], resource_ids: &[&str]| MappedIdentity {
+        let mut one = MappedIdentity {
             client_id: ONE.to_owned(),
-            object_ids: object_ids.iter().map(|&id| id.to_owned()).collect(),
-            resource_ids: resource_ids.iter().map(|&id| id.to_owned()).collect(),
+            object_ids: Vec::new(),
+            resource_ids: Vec::new(),
         };
-        assert_eq!(identities(ONE), Some(vec![one(&[], &[])]));
-        assert_eq!(identities(&format!(" {ONE} = {OBJECT} ;")), Some(vec![one(&[OBJECT], &[])]));
-        let both = format!("{ONE}={OBJECT}; {ONE}={RESOURCE}; {TWO}");
-        let both = identities(&both).unwrap();
-        assert_eq!((both.len(), &both[0]), (2, &one(&[OBJECT], &[RESOURCE])));
+        assert_eq!(identities(ONE), Some(vec![one.clone()]));
+        one.object_ids.push(OBJECT.to_owned());
+        assert_eq!(identities(&format!(" {ONE} = {OBJECT} ;")), Some(vec![one.clone()]));
+        one.resource_ids.push(RESOURCE.to_owned());
+        let both = identities(&format!("{ONE}={OBJECT}; {ONE}={RESOURCE}; {TWO}")).unwrap();
+        assert_eq!((both.len(), &both[0]), (2, &one));
         for value in [
             String::new(),
             ";".to_owned(),

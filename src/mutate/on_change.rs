@@ -117,16 +117,16 @@ mod tests {
 
     #[test]
     fn actions_are_signals_restarts_and_urls_on_the_loopback() {
-        let container = || Some("app".to_owned());
+        let container = Some("app".to_owned());
         for signal in ReactionSignal::ALL {
             let text = format!("signal:{}", signal.as_str());
             assert_eq!(action(&text), Some(OnChangeAction::Signal { signal, container: None }));
-            let one = OnChangeAction::Signal { signal, container: container() };
+            let one = OnChangeAction::Signal { signal, container: container.clone() };
             assert_eq!(one.to_string(), text);
             assert_eq!(action(&format!("{text}@app")), Some(one));
         }
         assert_eq!(action("restart"), Some(OnChangeAction::Restart { container: None }));
-        assert_eq!(action("restart@app"), Some(OnChangeAction::Restart { container: container() }));
+        assert_eq!(action("restart@app"), Some(OnChangeAction::Restart { container }));
         for url in ["http://127.0.0.1:8080/-/reload", "http://[::1]:80/"] {
             assert_eq!(action(url), Some(OnChangeAction::Http { url: url.to_owned() }));
         }

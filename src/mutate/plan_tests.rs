@@ -21,27 +21,19 @@ fn what_the_class_says_reaches_the_plan() {
     facts.classes.insert("kv".into(), class("kv", &parameters));
     let (pod, mutation) = run_with(&pod_with_volume(), &settings(), &facts).unwrap();
     let plan = serde_json::to_value(&plan_of(&pod).volumes[0]).unwrap();
-    let file = |path: &str, kind: &str, name: &str, more: Value| {
-        let mut file = json!({"path": path, "mode": "0644", "identity": "workload-identity",
-            "vault": "https://vault-1.vault.azure.net/",
-            "type": kind, "name": name});
-        file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        file
-    };
-    assert_eq!(
-        plan["files"],
-        json!([
-            file("tls.crt", "secret", "tls", json!({"part": "cert", "optional": true})),
-            file("tls.key", "secret", "tls", json!({"part": "key", "optional": true})),
-            file("db", "secret", "db", json!({"history": 3, "jsonKey": "a.b"})),
-            file(
-                "store",
-                "secret",
-                "store",
-                json!({"format": "pfx", "encoding": "base64", "split": true})
-            ),
-        ])
-    );
+    let mut expected = json!([
+        {"path": "tls.crt", "name": "tls", "part": "cert", "optional": true},
+        {"path": "tls.key", "name": "tls", "part": "key", "optional": true},
+        {"path": "db", "name": "db", "history": 3, "jsonKey": "a.b"},
+        {"path": "store", "name": "store", "format": "pfx", "encoding": "base64", "split": true},
+    ]);
+    for file in expected.as_array_mut().unwrap() {
+        file["mode"] = "0644".into();
+        file["identity"] = "workload-identity".into();
+        file["vault"] = "https://vault-1.vault.azure.net/".into();
+        file["type"] = "secret".into();
+    }
+    assert_eq!(plan["files"], expected);
     let selection = json!({"directory": "config", "mode": "0644", "identity": "workload-identity",
         "vault": "https://vault-1.vault.azure.net/",
         "namePrefix": "app-", "tags": {"env": "prod"}});
@@ -95,21 +87,26 @@ fn the_interval_of_the_pod_goes_before_that_of_the_class_and_this_before_the_ope
     }
 }
 
+/// An `objects` parameter of one secret, with more lines of YAML behind its type.
+fn one_object(name: &str, more: &str) -> String {
+    format!("array: ['{{objectName: {name}, objectType: secret{more}}}']")
+}
+
 #[test]
 fn several_classes_vaults_and_volumes_go_into_one_plan() {
-    let one = |name: &str| format!("array: ['{{objectName: {name}, objectType: secret}}']");
     let mut facts = facts();
-    facts
-        .classes
-        .insert("a".into(), class("a", &json!({"keyvaultName": "vault-a", "objects": one("x")})));
+    facts.classes.insert(
+        "a".into(),
+        class("a", &json!({"keyvaultName": "vault-a", "objects": one_object("x", "")})),
+    );
     let own = json!({"keyvaultName": "vault-b", "clientID": "other", "tenantID": "t2",
-        "objects": one("x"), "refreshInterval": "1h"});
+        "objects": one_object("x", ""), "refreshInterval": "1h"});
     facts.classes.insert("b".into(), class("b", &own));
     let mut pod = pod_with_volume();
     let volumes = [("v1", "a"), ("v2", "b"), ("v3", "a"), ("v4", "a")]
         .map(|(volume, class)| csi_volume(volume, class));
     pod["spec"]["volumes"] = json!(volumes);
-    pod["spec"]["volumes"][3]["csi"]["volumeAttributes"]["objects"] = json!(one("y"));
+    pod["spec"]["volumes"][3]["csi"]["volumeAttributes"]["objects"] = json!(one_object("y", ""));
     pod["spec"]["containers"][0]["volumeMounts"] =
         json!([{"name": "v1", "mountPath": "/1"}, {"name": "v3", "mountPath": "/3"}]);
     let (pod, _) = run_with(&pod, &settings(), &facts).unwrap();
@@ -147,28 +144,18 @@ fn several_classes_vaults_and_volumes_go_into_one_plan() {
 
 #[test]
 fn a_tmpfs_holds_two_generations_of_everything() {
-    let object = |more: &str| format!("'{{objectName: a{more}, objectType: secret");
+    let mut many = "array:\n".to_owned();
+    for index in 0..17 {
+        many += &format!("  - '{{objectName: a{index}, objectType: secret}}'\n");
+    }
+    let history = one_object("a", ", objectVersionHistory: 100");
     let cases: &[(Value, Option<&str>, &str)] = &[
         (json!({"objects": "array: []"}), None, "1Mi"),
-        (json!({"objects": format!("array: [{}}}']", object(""))}), None, "1Mi"),
+        (json!({"objects": one_object("a", "")}), None, "1Mi"),
         // 17 files of 32 KiB, twice.
-        (
-            json!({"objects": format!("array: [{}]",
-                (0..17).map(|i| object(&i.to_string()) + "}'").collect::<Vec<_>>().join(", "))}),
-            None,
-            "1088Ki",
-        ),
-        (
-            json!({"objects": format!("array: [{}, objectVersionHistory: 100}}']", object(""))}),
-            None,
-            "6400Ki",
-        ),
-        (
-            json!({"objects": format!("array: [{}, objectVersionHistory: \
-                100}}']", object("")), "writeCertAndKeyInSeparateFiles": "true"}),
-            None,
-            "12800Ki",
-        ),
+        (json!({"objects": many}), None, "1088Ki"),
+        (json!({"objects": history}), None, "6400Ki"),
+        (json!({"objects": history, "writeCertAndKeyInSeparateFiles": "true"}), None, "12800Ki"),
         (json!({"select": "{namePrefix: a}"}), None, "8Mi"),
         (json!({"select": "{namePrefix: a}"}), Some("3Mi"), "3Mi"),
         (json!({"objects": "array: []"}), Some("1100Ki"), "1100Ki"),
@@ -192,20 +179,16 @@ fn a_tmpfs_holds_two_generations_of_everything() {
     }
 }
 
+/// A startup probe of this many attempts.
+fn probe(attempts: u32) -> Value {
+    json!({"exec": {"command": ["/keysluice-injector", "ready", "--timeout", "27"]},
+        "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": attempts})
+}
+
 #[test]
 fn each_gate_with_each_answer_to_a_missing_secret() {
-    let ready = |timeout: &str| {
-        json!({"exec": {"command": ["/keysluice-injector", "ready",
-        "--timeout", timeout]}})
-    };
-    let probe = |attempts: u32| {
-        let mut probe = ready("27");
-        probe["periodSeconds"] = json!(1);
-        probe["timeoutSeconds"] = json!(30);
-        probe["failureThreshold"] = json!(attempts);
-        probe
-    };
-    let hook = json!({"postStart": ready("30")});
+    let hook = json!({"postStart":
+        {"exec": {"command": ["/keysluice-injector", "ready", "--timeout", "30"]}}});
     for (gate, on_missing, expected) in [
         (None, None, Ok((hook.clone(), json!(null), Some(30)))),
         (None, Some("fail"), Ok((hook.clone(), json!(null), Some(30)))),

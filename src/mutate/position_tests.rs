@@ -1,4 +1,4 @@
-use super::super::testing::{csi_volume, facts, labelled, run_with, settings};
+use super::super::testing::{csi_volume, facts, labelled, native_sidecar, run_with, settings};
 use serde_json::{Value, json};
 
 /// Position of the sidecar in a pod with these init containers, containers and annotations; or the
@@ -31,21 +31,20 @@ fn start_of(result: Result<usize, String>) -> Result<usize, String> {
 
 #[test]
 fn first_but_behind_a_native_mesh_proxy() {
-    let native = |name: &str| json!({"name": name, "restartPolicy": "Always"});
     let app = json!([{"name": "app"}]);
     for (init, expected) in [
         (json!(null), 0),
         (json!([{"name": "a"}]), 0),
-        (json!([{"name": "istio-init"}, native("istio-proxy"), {"name": "b"}]), 2),
-        (json!([{"name": "osm-init"}, native("envoy"), {"name": "b"}]), 2),
-        (json!([{"name": "a"}, native("envoy")]), 0),
+        (json!([{"name": "istio-init"}, native_sidecar("istio-proxy"), {"name": "b"}]), 2),
+        (json!([{"name": "osm-init"}, native_sidecar("envoy"), {"name": "b"}]), 2),
+        (json!([{"name": "a"}, native_sidecar("envoy")]), 0),
         (
-            json!([{"name": "consul-connect-inject-init"}, native("consul-dataplane"),
+            json!([{"name": "consul-connect-inject-init"}, native_sidecar("consul-dataplane"),
                 {"name": "a"}]),
             2,
         ),
         // The redirect that a CNI plugin makes does not matter behind the proxy.
-        (json!([{"name": "istio-validation"}, native("istio-proxy")]), 2),
+        (json!([{"name": "istio-validation"}, native_sidecar("istio-proxy")]), 2),
     ] {
         assert_eq!(position(&init, &app, &json!({})), Ok(expected), "{init}");
     }
@@ -167,14 +166,15 @@ fn an_exclusion_counts_where_it_frees_what_the_sidecar_needs() {
             "{annotations}"
         );
     }
-    let consul = |annotations: Value| {
-        let mut annotations = annotations;
-        annotations["consul.hashicorp.com/cni-proxy-config"] = json!("{}");
-        position(&json!([]), &app_and("consul-dataplane"), &annotations).is_ok()
-    };
-    assert!(consul(json!({"consul.hashicorp.com/transparent-proxy-exclude-uids": "65532"})));
-    assert!(!consul(json!({"consul.hashicorp.com/transparent-proxy-exclude-uids": "1000"})));
-    assert!(consul(json!({"consul.hashicorp.com/transparent-proxy": "false"})));
+    for (key, value, is_free) in [
+        ("consul.hashicorp.com/transparent-proxy-exclude-uids", "65532", true),
+        ("consul.hashicorp.com/transparent-proxy-exclude-uids", "1000", false),
+        ("consul.hashicorp.com/transparent-proxy", "false", true),
+    ] {
+        let annotations = json!({"consul.hashicorp.com/cni-proxy-config": "{}", key: value});
+        let placed = position(&json!([]), &app_and("consul-dataplane"), &annotations);
+        assert_eq!(placed.is_ok(), is_free, "{annotations}");
+    }
 }
 
 #[test]

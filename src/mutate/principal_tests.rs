@@ -1,25 +1,21 @@
 use crate::mutate::testing::{
-    CLIENT, class, class_with_secrets, csi_volume, facts, labelled, opaque, plan_of, run_with,
-    settings,
+    CLIENT, class, class_with_secrets, csi_volume, facts, labelled, mounts_of, opaque, plan_of,
+    run_with, settings,
 };
 use keysluice_plan::Credential;
 use serde_json::{Value, json};
 
 /// A pod of volumes with a class and a Secret of a service principal each.
 fn pod(volumes: &[(&str, &str, &str)]) -> Value {
-    let volume = |(name, class, secret): &(&str, &str, &str)| {
+    let mut spec = json!({"containers": [{"name": "app", "volumeMounts": []}], "volumes": []});
+    for (name, class, secret) in volumes {
         let mut volume = csi_volume(name, class);
         volume["csi"]["nodePublishSecretRef"] = json!({"name": secret});
-        volume
-    };
-    let mounts =
-        |(name, ..): &(&str, &str, &str)| json!({"name": name, "mountPath": format!("/m/{name}")});
-    labelled(
-        "pod",
-        json!({"containers": [{"name": "app",
-            "volumeMounts": volumes.iter().map(mounts).collect::<Vec<_>>()}],
-            "volumes": volumes.iter().map(volume).collect::<Vec<_>>()}),
-    )
+        spec["volumes"].as_array_mut().unwrap().push(volume);
+        let mounts = spec["containers"][0]["volumeMounts"].as_array_mut().unwrap();
+        mounts.push(json!({"name": name, "mountPath": format!("/m/{name}")}));
+    }
+    labelled("pod", spec)
 }
 
 #[test]
@@ -40,9 +36,9 @@ fn the_sidecar_alone_gets_the_secret_of_a_service_principal() {
     assert!(volumes.contains(&volume), "{volumes:?}");
     assert!(volumes[0]["csi"].is_null() && volumes[0]["emptyDir"].is_object(), "{volumes:?}");
     let mount = json!({"name": "keysluice-principal-0", "mountPath": directory, "readOnly": true});
-    let mounts = |pointer: &str| pod.pointer(pointer).unwrap().to_string();
-    assert!(mounts("/spec/initContainers/0/volumeMounts").contains(&mount.to_string()));
-    assert!(!mounts("/spec/containers/0").contains("keysluice-principal"));
+    let sidecar = &pod["spec"]["initContainers"][0];
+    assert_eq!(mounts_of(sidecar, "keysluice-principal-0"), [&mount]);
+    assert!(!pod["spec"]["containers"][0].to_string().contains("keysluice-principal"));
     // The driver removes the reference with the volume; nothing else reads the Secret.
     assert!(!pod.to_string().contains("nodePublishSecretRef"));
 }
@@ -57,10 +53,9 @@ fn several_principals_in_one_pod_also_for_one_vault() {
     let plan = plan_of(&pod);
     let names: Vec<&str> = plan.identities.iter().map(|identity| &*identity.name).collect();
     assert_eq!(names, ["service-principal", "service-principal-2", "workload-identity"]);
-    let of = |volume: &str| {
-        plan.volumes.iter().find(|known| known.name == volume).unwrap().files[0].identity.clone()
-    };
-    assert_eq!([of("a"), of("b"), of("c")], [names[0], names[1], names[0]].map(str::to_owned));
+    let served = plan.volumes[..3].iter();
+    let served: Vec<_> = served.map(|volume| (&*volume.name, &*volume.files[0].identity)).collect();
+    assert_eq!(served, [("a", names[0]), ("b", names[1]), ("c", names[0])]);
     let secrets: Vec<&str> = pod["spec"]["volumes"]
         .as_array()
         .unwrap()

@@ -40,39 +40,38 @@ mod tests {
             no_proxy: Some("10.0.0.0/8,*.corp".to_owned()),
             ..settings()
         };
-        let variable = |name: &str, value: &str| json!({"name": name, "value": value});
         for (annotations, settings, expected) in [
-            (json!({}), &none, vec![]),
-            (json!({"keysluice.dev/no-proxy": "x"}), &none, vec![]),
+            (json!({}), &none, &[][..]),
+            (json!({"keysluice.dev/no-proxy": "x"}), &none, &[]),
             (
                 json!({"keysluice.dev/https-proxy": "proxy.pod:3128"}),
                 &none,
-                vec![variable("HTTPS_PROXY", "proxy.pod:3128")],
+                &[("HTTPS_PROXY", "proxy.pod:3128")],
             ),
             (
                 json!({}),
                 &operators,
-                vec![
-                    variable("HTTPS_PROXY", "http://proxy.corp:3128"),
-                    variable("NO_PROXY", "10.0.0.0/8,*.corp"),
-                ],
+                &[("HTTPS_PROXY", "http://proxy.corp:3128"), ("NO_PROXY", "10.0.0.0/8,*.corp")],
             ),
             (
                 json!({"keysluice.dev/https-proxy": "http://u:p$(A)@[2001:db8::1]:3128/",
                     "keysluice.dev/no-proxy": "vault.azure.net:443"}),
                 &operators,
-                vec![
-                    variable("HTTPS_PROXY", "http://u:p$$(A)@[2001:db8::1]:3128/"),
-                    variable("NO_PROXY", "vault.azure.net:443"),
+                &[
+                    ("HTTPS_PROXY", "http://u:p$$(A)@[2001:db8::1]:3128/"),
+                    ("NO_PROXY", "vault.azure.net:443"),
                 ],
             ),
-            (json!({"keysluice.dev/https-proxy": "none"}), &operators, vec![]),
+            (json!({"keysluice.dev/https-proxy": "none"}), &operators, &[]),
             (
                 json!({"keysluice.dev/no-proxy": ""}),
                 &operators,
-                vec![variable("HTTPS_PROXY", "http://proxy.corp:3128")],
+                &[("HTTPS_PROXY", "http://proxy.corp:3128")],
             ),
         ] {
+            let expected =
+                expected.iter().map(|(name, value)| json!({"name": name, "value": value}));
+            let expected: Vec<Value> = expected.collect();
             assert_eq!(given(&annotations, settings).unwrap(), expected, "{annotations}");
         }
     }

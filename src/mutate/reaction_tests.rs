@@ -88,36 +88,34 @@ fn a_variable_of_another_value_is_refused() {
     }
 }
 
+/// A pod with an init container and a second container `web`, which runs as this.
+fn pod_with_web(on_change: &str, context: &Value) -> Value {
+    let mut pod = pod(&[("on-change", on_change)]);
+    let web = json!({"name": "web", "securityContext": context});
+    pod["spec"]["containers"].as_array_mut().unwrap().push(web);
+    pod["spec"]["initContainers"] = json!([{"name": "init"}]);
+    pod
+}
+
 #[test]
 fn one_container_or_all_ordinary_ones_are_told() {
-    let add = |pod: &mut Value, context: &Value| {
-        let other = json!({"name": "web", "securityContext": context});
-        pod["spec"]["containers"].as_array_mut().unwrap().push(other);
-        pod["spec"]["initContainers"] = json!([{"name": "init"}]);
-    };
-    let mut all = pod(&[("on-change", "restart")]);
-    add(&mut all, &json!({}));
-    let containers = |names: &[&str]| ReactionAction::Restart {
-        containers: names.iter().map(|name| (*name).to_owned()).collect(),
-    };
-    assert_eq!(reaction(&all).action, containers(&["app", "web"]));
-    let mut one = pod(&[("on-change", "restart@web")]);
-    add(&mut one, &json!({"runAsUser": 2000}));
+    let all = pod_with_web("restart", &json!({}));
+    let containers = vec!["app".to_owned(), "web".to_owned()];
+    assert_eq!(reaction(&all).action, ReactionAction::Restart { containers });
+    let mut one = pod_with_web("restart@web", &json!({"runAsUser": 2000}));
     // So that the other container can read the files of the sidecar's user.
     one["spec"]["securityContext"]["fsGroup"] = json!(3000);
     let (patched, _) = run(&one).unwrap();
-    assert_eq!(plan_of(&patched).reaction.unwrap().action, containers(&["web"]));
+    let containers = vec!["web".to_owned()];
+    assert_eq!(plan_of(&patched).reaction.unwrap().action, ReactionAction::Restart { containers });
     assert!(variables(&patched["spec"]["containers"][0]).is_empty());
     assert_eq!(patched["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 2000);
-    let mut unknown = pod(&[("on-change", "signal:HUP@init")]);
-    add(&mut unknown, &json!({}));
     refused(
-        &unknown,
+        &pod_with_web("signal:HUP@init", &json!({})),
         "KS237 annotation keysluice.dev/on-change: \"init\" is not a container of the pod, which \
          has: app, web",
     );
-    let mut two_users = pod(&[("on-change", "signal:HUP")]);
-    add(&mut two_users, &json!({"runAsUser": 2000}));
+    let two_users = pod_with_web("signal:HUP", &json!({"runAsUser": 2000}));
     refused(&two_users, "KS236 container \"web\" runs as uid 2000 and gid 1000, and the sidecar");
 }
 
@@ -158,13 +156,14 @@ fn the_sidecar_prefers_the_user_that_it_signals_if_the_files_stay_readable() {
         json!({"name": "web", "securityContext": {"runAsUser": 500}, "volumeMounts": mount});
     pod["spec"]["containers"].as_array_mut().unwrap().push(other);
     let mut facts = facts();
-    let open = "array: ['{objectName: db, objectType: secret}']";
-    let class = |objects: &str| class("kv", &json!({"keyvaultName": "v-1", "objects": objects}));
-    facts.classes.insert("kv".into(), class(open));
+    let mut parameters = json!({"keyvaultName": "v-1",
+        "objects": "array: ['{objectName: db, objectType: secret}']"});
+    facts.classes.insert("kv".into(), class("kv", &parameters));
     let (patched, _) = run_with(&pod, &settings(), &facts).unwrap();
     assert_eq!(patched["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 1000);
-    let shut = "array: ['{objectName: db, objectType: secret, filePermission: 0400}']";
-    facts.classes.insert("kv".into(), class(shut));
+    parameters["objects"] =
+        json!("array: ['{objectName: db, objectType: secret, filePermission: 0400}']");
+    facts.classes.insert("kv".into(), class("kv", &parameters));
     assert!(run_with(&pod, &settings(), &facts).unwrap_err().starts_with("KS213"));
 }
 
@@ -208,12 +207,11 @@ fn a_request_needs_a_network_of_the_pods_own_and_nothing_else() {
 #[test]
 fn the_spread_is_the_smallest_interval_of_the_volumes() {
     let mut facts = facts();
-    let parameters = |interval: &str| {
-        json!({"keyvaultName": "v-1", "refreshInterval": interval,
-        "objects": "array: ['{objectName: db, objectType: secret}']"})
-    };
-    facts.classes.insert("kv".into(), class("kv", &parameters("10m")));
-    facts.classes.insert("fast".into(), class("fast", &parameters("30s")));
+    for (name, interval) in [("kv", "10m"), ("fast", "30s")] {
+        let parameters = json!({"keyvaultName": "v-1", "refreshInterval": interval,
+            "objects": "array: ['{objectName: db, objectType: secret}']"});
+        facts.classes.insert(name.into(), class(name, &parameters));
+    }
     let mut pod = pod(&[("on-change", "restart")]);
     pod["spec"]["volumes"].as_array_mut().unwrap().push(csi_volume("more", "fast"));
     let (patched, _) = run_with(&pod, &settings(), &facts).unwrap();

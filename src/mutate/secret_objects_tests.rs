@@ -144,39 +144,32 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
 
 #[test]
 fn an_init_container_before_the_sidecar_cannot_have_its_secrets() {
-    let before = |optional: &Value| {
-        let vpn = json!({"name": "vpn", "restartPolicy": "Always", "env": [key_of("a", optional)]});
-        let mut pod = labelled("pod", json!({"containers": [{"name": "app"}]}));
-        pod["spec"]["initContainers"] = json!([vpn]);
-        pod["spec"]["volumes"] = json!([csi_volume("kv", "kv")]);
-        pod
-    };
-    let mut pod = before(&Value::Null);
+    let vpn = json!({"name": "vpn", "restartPolicy": "Always", "env": [key_of("a", &Value::Null)]});
+    let mut pod = labelled("pod", json!({"containers": [{"name": "app"}]}));
+    pod["spec"]["initContainers"] = json!([vpn]);
+    pod["spec"]["volumes"] = json!([csi_volume("kv", "kv")]);
     assert!(run_with(&pod, &settings(), &cluster()).is_ok(), "the sidecar is first");
     pod["metadata"]["annotations"] = json!({"keysluice.dev/after": "vpn"});
     let error = run_with(&pod, &settings(), &cluster()).unwrap_err();
     let expected =
         "KS224 init container \"vpn\", which starts before the sidecar, needs Secret \"a\"";
     assert!(error.starts_with(expected), "{error}");
-    let mut pod = before(&json!(true));
-    pod["metadata"]["annotations"] = json!({"keysluice.dev/after": "vpn"});
+    pod["spec"]["initContainers"][0]["env"] = json!([key_of("a", &json!(true))]);
     let (_, mutation) = run_with(&pod, &settings(), &cluster()).unwrap();
     assert!(mutation.warnings[0].starts_with("KS258 "), "{:?}", mutation.warnings);
 }
 
 #[test]
 fn a_variable_of_a_key_that_the_secret_does_not_get_is_a_warning() {
-    let of_key = |key: &str, optional: &Value| {
-        json!({"name": "PASSWORD",
-            "valueFrom": {"secretKeyRef": {"name": "a", "key": key, "optional": optional}}})
-    };
     for (key, optional, is_warned) in [
         ("k", Value::Null, false),
         ("K", Value::Null, true),
         ("other", json!(false), true),
         ("other", json!(true), false),
     ] {
-        let (_, mutation) = run(&with_env(&of_key(key, &optional))).unwrap();
+        let reference = json!({"name": "a", "key": key, "optional": optional});
+        let variable = json!({"name": "PASSWORD", "valueFrom": {"secretKeyRef": reference}});
+        let (_, mutation) = run(&with_env(&variable)).unwrap();
         assert_eq!(mutation.warnings.len(), usize::from(is_warned), "{key}: {mutation:?}");
         let expected = format!(
             "KS290 container app: variable PASSWORD takes key {key} of Secret a, which \

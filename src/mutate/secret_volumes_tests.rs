@@ -41,11 +41,13 @@ fn secret(source: &Value) -> Value {
 fn files(pod: &Value) -> Vec<String> {
     let plan = plan_of(pod);
     let volume = plan.volumes.iter().find(|volume| volume.name == "s").unwrap();
-    let text = |file: &keysluice_plan::File| {
-        let part = file.part.map(|part| format!(" {}", part.as_str())).unwrap_or_default();
-        format!("{} {} {}{part}", file.path, file.mode, file.name)
-    };
-    volume.files.iter().map(text).collect()
+    let files = volume.files.iter();
+    files
+        .map(|file| {
+            let part = file.part.map(|part| format!(" {}", part.as_str())).unwrap_or_default();
+            format!("{} {} {}{part}", file.path, file.mode, file.name)
+        })
+        .collect()
 }
 
 #[test]
@@ -96,21 +98,27 @@ fn with_an_fs_group_the_group_reads_as_the_kubelet_has_it() {
     assert_eq!(files(&pod), ["k 0440 db"]);
 }
 
+fn item(key: &str, path: &str, mode: i64) -> Value {
+    json!({"key": key, "path": path, "mode": mode})
+}
+
+fn with_items(items: &[Value]) -> Value {
+    secret(&json!({"secretName": "app", "items": items}))
+}
+
 #[test]
 fn a_volume_that_cannot_be_served_is_refused_with_what_to_mount_instead() {
-    let item = |key: &str, path: &str, mode: i64| json!({"key": key, "path": path, "mode": mode});
-    let with_items = |items: &Value| secret(&json!({"secretName": "app", "items": items}));
     let mixed = json!([{"secret": {"name": "app"}}, {"downwardAPI": {"items": []}}]);
     for (volume, expected) in [
         (
-            with_items(&json!([item("nope", "n", 0)])),
+            with_items(&[item("nope", "n", 0)]),
             "volume \"s\", Secret \"app\", key \"nope\": the Secret has no such key",
         ),
-        (with_items(&json!([item("cert", "../x", 0)])), "key \"cert\": path: "),
-        (with_items(&json!([item("cert", "x", 512)])), "key \"cert\": its mode is not between"),
-        (with_items(&json!([item("cert", "x", -1)])), "key \"cert\": its mode is not between"),
+        (with_items(&[item("cert", "../x", 0)]), "key \"cert\": path: "),
+        (with_items(&[item("cert", "x", 512)]), "key \"cert\": its mode is not between"),
+        (with_items(&[item("cert", "x", -1)]), "key \"cert\": its mode is not between"),
         (
-            with_items(&json!([item("cert", "x", 256), item("password", "x/y", 256)])),
+            with_items(&[item("cert", "x", 256), item("password", "x/y", 256)]),
             "two keys have the path x",
         ),
         (
@@ -129,16 +137,6 @@ fn a_volume_that_cannot_be_served_is_refused_with_what_to_mount_instead() {
 fn halves_of_a_split_certificate_are_its_parts_and_versions_of_a_history_are_refused() {
     let objects = "array:\n  - |\n    objectName: tls\n    objectType: secret\n  - |\n    \
         objectName: old\n    objectType: secret\n    objectVersionHistory: 3\n";
-    let data = |path: &str| json!([{"objectName": path, "key": "k"}]);
-    let class = |path: &str| {
-        let secrets = json!([{"secretName": "app", "type": "Opaque", "data": data(path)}]);
-        let object = json!({"kind": "SecretProviderClass",
-            "metadata": {"name": "kv", "namespace": "ns"},
-            "spec": {"provider": "azure", "secretObjects": secrets, "parameters": {
-                "keyvaultName": "vault-1", "objects": objects, "select": "{namePrefix: a}",
-                "writeCertAndKeyInSeparateFiles": "true"}}});
-        ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap()))
-    };
     for (path, expected) in [
         ("tls", Ok("k 0644 tls")),
         ("tls.crt", Ok("k 0644 tls chain")),
@@ -146,8 +144,16 @@ fn halves_of_a_split_certificate_are_its_parts_and_versions_of_a_history_are_ref
         ("old/1", Err("it is one version of a history, or a secret that select finds")),
         ("app-1", Err("it is one version of a history, or a secret that select finds")),
     ] {
+        let data = json!([{"objectName": path, "key": "k"}]);
+        let secrets = json!([{"secretName": "app", "type": "Opaque", "data": data}]);
+        let object = json!({"kind": "SecretProviderClass",
+            "metadata": {"name": "kv", "namespace": "ns"},
+            "spec": {"provider": "azure", "secretObjects": secrets, "parameters": {
+                "keyvaultName": "vault-1", "objects": objects, "select": "{namePrefix: a}",
+                "writeCertAndKeyInSeparateFiles": "true"}}});
+        let class = ProviderClass::from_value(&object).unwrap();
         let mut facts = cluster();
-        facts.classes.insert("kv".into(), class(path));
+        facts.classes.insert("kv".into(), ClassFact::Found(Arc::new(class)));
         let made = run_in(&facts, &secret(&json!({"secretName": "app"})), &json!({}));
         match expected {
             Ok(file) => assert_eq!(files(&made.unwrap().0), [file], "{path}"),

@@ -240,20 +240,17 @@ mod tests {
 
     #[test]
     fn ids_that_are_no_guids_give_a_warning() {
-        let warnings = |client: &str, tenant: &str| {
-            ServiceAccount::from_annotations([
-                (CLIENT_ID_ANNOTATION, client),
-                (TENANT_ID_ANNOTATION, tenant),
-            ])
-            .warnings("sa", true)
-            .into_iter()
-            .inspect(|one| assert!(one.starts_with("KS255 "), "{one}"))
-            .count()
-        };
         let guid = "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8";
-        assert_eq!(warnings(guid, guid), 0);
-        assert_eq!(warnings(guid, "contoso.onmicrosoft.com"), 0);
-        assert_eq!(warnings("my-identity", guid), 1);
-        assert_eq!(warnings("8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4g8", "contoso"), 2);
+        for (client, tenant, count) in [
+            (guid, guid, 0),
+            (guid, "contoso.onmicrosoft.com", 0),
+            ("my-identity", guid, 1),
+            ("8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4g8", "contoso", 2),
+        ] {
+            let annotations = [(CLIENT_ID_ANNOTATION, client), (TENANT_ID_ANNOTATION, tenant)];
+            let warnings = ServiceAccount::from_annotations(annotations).warnings("sa", true);
+            assert_eq!(warnings.len(), count, "{warnings:?}");
+            assert!(warnings.iter().all(|one| one.starts_with("KS255 ")), "{warnings:?}");
+        }
     }
 }

@@ -26,15 +26,17 @@ fn the_sidecar_runs_as_the_one_user_that_reads_the_files() {
     }
 }
 
+/// A container that runs as this user and mounts this volume.
+fn container(name: &str, uid: i64, volume: &str) -> Value {
+    json!({"name": name, "securityContext": {"runAsUser": uid},
+        "volumeMounts": [{"name": volume, "mountPath": "/s"}]})
+}
+
 #[test]
 fn several_users_need_modes_that_all_can_read() {
-    let mount = json!([{"name": "secrets", "mountPath": "/s"}]);
-    let container = |name: &str, uid: i64| {
-        let user = json!({"runAsUser": uid});
-        json!({"name": name, "securityContext": user, "volumeMounts": mount})
-    };
     let mut pod = pod_with_volume();
-    pod["spec"]["containers"] = json!([container("a", 1000), container("b", 2000)]);
+    pod["spec"]["containers"] =
+        json!([container("a", 1000, "secrets"), container("b", 2000, "secrets")]);
     let error = run(&pod).unwrap_err();
     assert!(
         error.starts_with("KS213")
@@ -81,19 +83,22 @@ fn a_guaranteed_pod_stays_guaranteed() {
     );
 }
 
+/// Whether the sidecar has a hook, its startup probe, and its timeout, of a pod with these
+/// annotations.
+fn gated(annotations: Value) -> (bool, Value, Option<u64>) {
+    let mut pod = pod_with_volume();
+    pod["metadata"]["annotations"] = annotations;
+    let (pod, _) = run(&pod).unwrap();
+    let sidecar = &pod["spec"]["initContainers"][0];
+    (
+        sidecar["lifecycle"].is_object(),
+        sidecar["startupProbe"].clone(),
+        plan_of(&pod).start_timeout_seconds,
+    )
+}
+
 #[test]
 fn the_gate_follows_the_annotation() {
-    let gated = |annotations: Value| {
-        let mut pod = pod_with_volume();
-        pod["metadata"]["annotations"] = annotations;
-        let (pod, _) = run(&pod).unwrap();
-        let sidecar = pod["spec"]["initContainers"][0].clone();
-        (
-            sidecar["lifecycle"].is_object(),
-            sidecar["startupProbe"].clone(),
-            plan_of(&pod).start_timeout_seconds,
-        )
-    };
     assert_eq!(gated(json!({})), (true, Value::Null, Some(30)));
     assert_eq!(gated(json!({"keysluice.dev/gate": "none"})), (false, Value::Null, None));
     let (hook, probe, timeout) = gated(json!({"keysluice.dev/on-missing": "wait"}));
@@ -102,10 +107,6 @@ fn the_gate_follows_the_annotation() {
 
 #[test]
 fn containers_that_share_no_volume_need_share_no_mode() {
-    let container = |name: &str, uid: i64, volume: &str| {
-        json!({"name": name, "securityContext": {"runAsUser": uid},
-    "volumeMounts": [{"name": volume, "mountPath": "/s"}]})
-    };
     let mut facts = facts();
     let world = "array:\n  - |\n    objectName: db\n    objectType: secret\n";
     facts.classes.insert(
@@ -139,20 +140,23 @@ fn the_format_of_the_log_is_in_the_plan_and_only_there() {
     assert!(!plan.as_str().unwrap().contains("logFormat"), "{plan}");
 }
 
+/// The resources of the sidecar of a pod with these annotations and resources, where the operator
+/// sets a limit of 20m.
+fn resources(annotations: &Value, of_pod: &Value) -> Value {
+    let mut pod = pod_with_volume();
+    pod["metadata"]["annotations"] = annotations.clone();
+    pod["spec"]["resources"] = of_pod.clone();
+    let mut settings = settings();
+    settings.injector_cpu_limit = Some("20m".into());
+    let (patched, _) = run_with(&pod, &settings, &facts()).unwrap();
+    patched["spec"]["initContainers"][0]["resources"].clone()
+}
+
 #[test]
 fn resources_follow_annotations_settings_and_the_pods_own() {
-    let resources = |annotations: Value, settings: &crate::settings::Settings, of_pod: Value| {
-        let mut pod = pod_with_volume();
-        pod["metadata"]["annotations"] = annotations;
-        pod["spec"]["resources"] = of_pod;
-        run_with(&pod, settings, &facts()).unwrap().0["spec"]["initContainers"][0]["resources"]
-            .clone()
-    };
-    let mut limited = settings();
-    limited.injector_cpu_limit = Some("20m".into());
-    assert_eq!(resources(json!({}), &limited, json!(null))["limits"]["cpu"], "20m");
+    assert_eq!(resources(&json!({}), &json!(null))["limits"]["cpu"], "20m");
     let annotated = json!({"keysluice.dev/cpu-limit": "50m", "keysluice.dev/cpu-request": "5m"});
-    let both = resources(annotated, &limited, json!(null));
+    let both = resources(&annotated, &json!(null));
     assert_eq!((&both["limits"]["cpu"], &both["requests"]["cpu"]), (&json!("50m"), &json!("5m")));
     // What a pod has for itself its containers share; of the other resource they ask as ever.
     let memory = json!({"requests": {"memory": "8Mi"}, "limits": {"memory": "18Mi"}});
@@ -171,7 +175,7 @@ fn resources_follow_annotations_settings_and_the_pods_own() {
                 "limits": {"cpu": "20m", "memory": "18Mi"}}),
         ),
     ] {
-        assert_eq!(&resources(annotated.clone(), &limited, of_pod.clone()), expected, "{of_pod}");
+        assert_eq!(&resources(&annotated, &of_pod), expected, "{of_pod}");
     }
 }
 
@@ -202,27 +206,29 @@ fn containers_with_limits_do_not_make_a_pod_guaranteed_that_has_resources_of_its
     assert_eq!(pod["spec"]["initContainers"][0]["resources"], json!({"requests": {"cpu": "1m"}}));
 }
 
+/// What becomes of a pod with this mode, whose class may have the mode `init`.
+fn with_modes(is_init_class: bool, annotation: Option<&str>) -> Result<Value, String> {
+    let mut facts = facts();
+    if is_init_class {
+        let parameters = json!({"keyvaultName": "vault-1", "objects": "", "mode": "init"});
+        facts.classes.insert("kv".into(), class("kv", &parameters));
+    }
+    let mut pod = pod_with_volume();
+    if let Some(mode) = annotation {
+        pod["metadata"]["annotations"] = json!({"keysluice.dev/mode": mode});
+    }
+    run_with(&pod, &settings(), &facts).map(|(pod, _)| pod)
+}
+
 #[test]
 fn with_the_mode_init_an_init_container_fetches_once() {
-    let init = class("kv", &json!({"keyvaultName": "vault-1", "objects": "", "mode": "init"}));
-    let of_class = |class_mode: bool, annotation: Option<&str>| {
-        let mut facts = facts();
-        if class_mode {
-            facts.classes.insert("kv".into(), init.clone());
-        }
-        let mut pod = pod_with_volume();
-        if let Some(mode) = annotation {
-            pod["metadata"]["annotations"] = json!({"keysluice.dev/mode": mode});
-        }
-        run_with(&pod, &settings(), &facts).map(|(pod, _)| pod)
-    };
-    for (class_mode, annotation, is_init) in [
+    for (is_init_class, annotation, is_init) in [
         (false, None, false),
         (false, Some("init"), true),
         (true, None, true),
         (true, Some("sidecar"), false),
     ] {
-        let pod = of_class(class_mode, annotation).unwrap();
+        let pod = with_modes(is_init_class, annotation).unwrap();
         let container = &pod["spec"]["initContainers"][0];
         let command = if is_init { "once" } else { "run" };
         assert_eq!(container["command"], json!(["/keysluice-injector", command]));
@@ -237,6 +243,6 @@ fn with_the_mode_init_an_init_container_fetches_once() {
         "keysluice.dev/on-change": "http://127.0.0.1:80/reload"});
     let error = run(&pod).unwrap_err();
     assert!(error.starts_with("KS234") && error.contains("fetched once"), "{error}");
-    let error = of_class(false, Some("once")).unwrap_err();
+    let error = with_modes(false, Some("once")).unwrap_err();
     assert!(error.starts_with("KS209") && error.contains("sidecar or init"), "{error}");
 }

@@ -1,5 +1,5 @@
 use super::super::testing::{
-    class_with_secrets, csi_volume, facts, labelled, opaque, plan_of, run_with, settings,
+    class_with_secrets, csi_volume, facts, labelled, mounts_of, opaque, plan_of, run_with, settings,
 };
 use crate::mutate::{Facts, Mutation, needs};
 use crate::pod::Pod;
@@ -64,25 +64,20 @@ fn the_plan_has_each_secret_of_the_classes_that_the_sidecar_serves() {
 fn the_sidecar_alone_has_a_token_for_the_api_server() {
     let facts = cluster(&[("kv", json!([opaque("a")]))]);
     let (patched, _) = run(&pod(&["kv"]), &facts).unwrap();
-    let field = |name: &str, path: &str| {
-        json!({"path": name,
-            "fieldRef": {"apiVersion": "v1", "fieldPath": path}})
-    };
+    let fields = ["namespace", "name", "uid"].map(|name| {
+        let path = format!("metadata.{name}");
+        json!({"path": name, "fieldRef": {"apiVersion": "v1", "fieldPath": path}})
+    });
     let volume = json!({"name": "keysluice-api", "projected": {"sources": [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"downwardAPI": {"items": [field("namespace", "metadata.namespace"),
-            field("name", "metadata.name"), field("uid", "metadata.uid")]}}]}});
+        {"downwardAPI": {"items": fields}}]}});
     let volumes = patched["spec"]["volumes"].as_array().unwrap();
     assert!(volumes.contains(&volume), "{volumes:?}");
     let mount = json!({"name": "keysluice-api", "mountPath": "/var/run/secrets/keysluice.dev",
         "readOnly": true});
-    let mounts = |container: &Value| {
-        let mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
-        mounts.into_iter().filter(|mount| mount["name"] == "keysluice-api").collect::<Vec<_>>()
-    };
-    assert_eq!(mounts(&patched["spec"]["initContainers"][0]), [mount]);
-    assert!(mounts(&patched["spec"]["containers"][0]).is_empty());
+    assert_eq!(mounts_of(&patched["spec"]["initContainers"][0], "keysluice-api"), [&mount]);
+    assert!(mounts_of(&patched["spec"]["containers"][0], "keysluice-api").is_empty());
     // Without Secrets there is none.
     let (patched, _) = run(&pod(&["kv"]), &cluster(&[("kv", json!([]))])).unwrap();
     assert!(!patched.to_string().contains("keysluice-api"));
@@ -162,12 +157,9 @@ fn one_name_in_two_classes_is_refused_with_both() {
 
 #[test]
 fn more_secrets_than_the_guard_checks_are_refused() {
-    let secrets = |count: usize| {
-        let secrets: Vec<_> = (0..count).map(|index| opaque(&format!("s{index}"))).collect();
-        cluster(&[("kv", json!(secrets))])
-    };
-    assert!(run(&pod(&["kv"]), &secrets(13)).is_ok());
-    let error = run(&pod(&["kv"]), &secrets(14)).unwrap_err();
+    let secrets: Vec<_> = (0..14).map(|index| opaque(&format!("s{index}"))).collect();
+    assert!(run(&pod(&["kv"]), &cluster(&[("kv", json!(secrets[..13]))])).is_ok());
+    let error = run(&pod(&["kv"]), &cluster(&[("kv", json!(secrets))])).unwrap_err();
     assert!(error.starts_with("KS227 ") && error.contains("more than 13 Secrets"), "{error}");
 }
 

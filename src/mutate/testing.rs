@@ -88,6 +88,22 @@ pub(super) fn csi_volume(name: &str, class: &str) -> Value {
         "volumeAttributes": {"secretProviderClass": class}}})
 }
 
+pub(super) fn native_sidecar(name: &str) -> Value {
+    json!({"name": name, "restartPolicy": "Always"})
+}
+
+/// The mounts of a volume in a container.
+pub(super) fn mounts_of<'c>(container: &'c Value, volume: &str) -> Vec<&'c Value> {
+    let mounts = container["volumeMounts"].as_array().into_iter().flatten();
+    mounts.filter(|mount| mount["name"] == volume).collect()
+}
+
+/// Where a variable stands among those of a container.
+pub(super) fn variable_index(container: &Value, name: &str) -> usize {
+    let variables = container["env"].as_array().unwrap();
+    variables.iter().position(|variable| variable["name"] == name).unwrap()
+}
+
 pub(super) fn run_with(
     pod: &Value,
     settings: &Settings,

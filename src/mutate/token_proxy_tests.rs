@@ -1,5 +1,6 @@
 use super::super::testing::{
-    CLIENT, bound, class, csi_volume, facts, labelled, plan_of, pod_with_volume, run_with, settings,
+    CLIENT, bound, class, csi_volume, facts, labelled, mounts_of, plan_of, pod_with_volume,
+    run_with, settings,
 };
 use crate::settings::{CertificateSource, Settings};
 use keysluice_plan::Credential;
@@ -36,13 +37,15 @@ fn asking(mut pod: Value) -> Value {
 
 /// Client, token file and whether it is for the token proxy, of each identity.
 fn identities(pod: &Value) -> Vec<(String, String, bool)> {
-    let of = |credential: &Credential| match credential {
-        Credential::Federated { client_id, token_file, token_proxy, .. } => {
-            (client_id.clone(), token_file.clone(), token_proxy.is_some())
-        }
-        other => panic!("{other:?}"),
-    };
-    plan_of(pod).identities.iter().map(|identity| of(&identity.credential)).collect()
+    let identities = plan_of(pod).identities.into_iter();
+    identities
+        .map(|identity| match identity.credential {
+            Credential::Federated { client_id, token_file, token_proxy, .. } => {
+                (client_id, token_file, token_proxy.is_some())
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect()
 }
 
 fn own_volume(pod: &Value) -> Option<&Value> {
@@ -65,17 +68,11 @@ fn a_class_that_asks_has_a_token_of_the_sidecars_own_beside_that_of_the_pod() {
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}],
             "optional": false}}]}});
     assert_eq!(own_volume(&pod), Some(&expected));
-    let mounts = |container: &Value| {
-        let mounts = container["volumeMounts"].as_array().unwrap().clone();
-        mounts.into_iter().find(|mount| mount["name"] == "keysluice-token-proxy")
-    };
+    let mount = json!({"name": "keysluice-token-proxy", "readOnly": true,
+        "mountPath": "/var/run/secrets/keysluice.dev-token-proxy"});
     let sidecar = &pod["spec"]["initContainers"][0];
-    assert_eq!(
-        mounts(sidecar),
-        Some(json!({"name": "keysluice-token-proxy", "readOnly": true,
-            "mountPath": "/var/run/secrets/keysluice.dev-token-proxy"}))
-    );
-    assert_eq!(mounts(&pod["spec"]["containers"][0]), None);
+    assert_eq!(mounts_of(sidecar, "keysluice-token-proxy"), [&mount]);
+    assert!(mounts_of(&pod["spec"]["containers"][0], "keysluice-token-proxy").is_empty());
     let proxy = serde_json::to_value(&plan_of(&pod).identities[0].credential).unwrap();
     assert_eq!(
         proxy["tokenProxy"],
@@ -103,20 +100,19 @@ fn the_annotation_sends_every_workload_identity_of_the_pod_there() {
 
 #[test]
 fn authorities_as_data_are_in_the_plan_and_without_any_there_is_no_file() {
-    let with = |ca: Option<CertificateSource>| {
+    let bare = json!({"url": "https://kubernetes.default.svc", "serverName": "ab.ests.aks"});
+    let mut data = bare.clone();
+    data["ca"] = json!("PEM");
+    let pem = CertificateSource::Data("PEM".to_owned());
+    for (ca, expected) in [(None, bare), (Some(pem), data)] {
         let mut settings = bound();
         settings.token_endpoint.as_mut().unwrap().ca = ca;
         let pod = mutated(&asking(pod_with_volume()), &settings).unwrap();
         let sources = own_volume(&pod).unwrap()["projected"]["sources"].as_array().unwrap().len();
         assert_eq!(sources, 1);
         let plan = serde_json::to_value(plan_of(&pod)).unwrap();
-        plan["identities"][0]["credential"]["tokenProxy"].clone()
-    };
-    let bare = json!({"url": "https://kubernetes.default.svc", "serverName": "ab.ests.aks"});
-    assert_eq!(with(None), bare);
-    let mut data = bare;
-    data["ca"] = json!("PEM");
-    assert_eq!(with(Some(CertificateSource::Data("PEM".to_owned()))), data);
+        assert_eq!(plan["identities"][0]["credential"]["tokenProxy"], expected);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use crate::mutate::testing::{class, csi_volume, facts, labelled, run_with, settings};
 use serde_json::{Value, json};
+use std::slice;
 
 /// A pod whose containers run as these, with one volume of one object of these lines.
 fn run(
@@ -21,11 +22,13 @@ fn run_in(
     containers: &[Value],
 ) -> Result<(Value, Vec<String>), String> {
     let mount = json!([{"name": "secrets", "mountPath": "/s", "readOnly": true}]);
-    let container = |(index, context): (usize, &Value)| {
-        json!({"name": format!("c{index}"), "securityContext": context,
-        "volumeMounts": mount})
-    };
-    let containers: Vec<_> = containers.iter().enumerate().map(container).collect();
+    let containers: Vec<_> = containers
+        .iter()
+        .enumerate()
+        .map(|(index, context)| {
+            json!({"name": format!("c{index}"), "securityContext": context, "volumeMounts": mount})
+        })
+        .collect();
     let pod = labelled(
         "pod",
         json!({"securityContext": pod_context, "containers": containers,
@@ -46,15 +49,28 @@ fn plan(sidecar: &Value) -> keysluice_plan::Plan {
 
 const NOBODY: Option<i64> = Some(65532);
 
+/// The security context of a user.
+fn uid(uid: i64) -> Value {
+    json!({"runAsUser": uid})
+}
+
+/// The security context of a user in a group.
+fn uid_and_gid(uid: i64, gid: i64) -> Value {
+    json!({"runAsUser": uid, "runAsGroup": gid})
+}
+
 #[test]
 fn the_sidecar_is_somebody_who_makes_every_file_readable() {
-    let uid = |uid: i64| json!({"runAsUser": uid});
-    let both = |uid: i64, gid: i64| json!({"runAsUser": uid, "runAsGroup": gid});
     let none = json!({});
     for (pod, containers, object, expected) in [
         // A mode for the owner alone: the sidecar is the owner.
         (&none, vec![uid(1000)], "filePermission: 0400", (Some(1000), None)),
-        (&both(1000, 3000), vec![none.clone()], "filePermission: 0400", (Some(1000), Some(3000))),
+        (
+            &uid_and_gid(1000, 3000),
+            vec![none.clone()],
+            "filePermission: 0400",
+            (Some(1000), Some(3000)),
+        ),
         (&uid(2000), vec![uid(1000), uid(1000)], "filePermission: 0400", (Some(1000), None)),
         (&none, vec![uid(0), uid(1000)], "filePermission: 0400", (Some(1000), None)),
         (&none, vec![uid(0)], "filePermission: 0400", (NOBODY, NOBODY)),
@@ -71,7 +87,12 @@ fn the_sidecar_is_somebody_who_makes_every_file_readable() {
             (NOBODY, NOBODY),
         ),
         // A group that both share is as good as fsGroup: the sidecar takes it along with a uid.
-        (&none, vec![both(1000, 7), both(2000, 7)], "filePermission: 0440", (Some(1000), Some(7))),
+        (
+            &none,
+            vec![uid_and_gid(1000, 7), uid_and_gid(2000, 7)],
+            "filePermission: 0440",
+            (Some(1000), Some(7)),
+        ),
         (
             &json!({"supplementalGroups": [5]}),
             vec![uid(1000), uid(2000)],
@@ -101,7 +122,6 @@ fn the_sidecar_is_somebody_who_makes_every_file_readable() {
 
 #[test]
 fn modes_that_shut_somebody_out_are_refused_with_the_way_out() {
-    let uid = |uid: i64| json!({"runAsUser": uid});
     for (pod, object) in [
         (json!({}), "filePermission: 0400"),
         (json!({}), "filePermission: 0440"),
@@ -128,7 +148,7 @@ fn a_mode_that_lets_nobody_read_is_refused() {
     for object in
         ["filePermission: 0200", "filePermission: 0", "filePermission: 0044, fileOwner: 1000"]
     {
-        let error = run(&json!({}), std::slice::from_ref(&uid), object).unwrap_err();
+        let error = run(&json!({}), slice::from_ref(&uid), object).unwrap_err();
         assert!(
             error.starts_with(
                 "KS213 containers with uids [1000] share volume \"secrets\", but file db"
@@ -140,27 +160,30 @@ fn a_mode_that_lets_nobody_read_is_refused() {
 
 #[test]
 fn more_users_than_a_pod_has_are_refused() {
-    let uids =
-        |count: i64| (0..count).map(|uid| json!({"runAsUser": 1000 + uid})).collect::<Vec<_>>();
-    assert!(run(&json!({}), &uids(64), "filePermission: 0444").is_ok());
-    let error = run(&json!({}), &uids(65), "filePermission: 0444").unwrap_err();
+    let users: Vec<Value> = (1000..1065).map(uid).collect();
+    assert!(run(&json!({}), &users[..64], "filePermission: 0444").is_ok());
+    let error = run(&json!({}), &users, "filePermission: 0444").unwrap_err();
     assert!(
         error.starts_with("KS214 the pod has more than 64 different users in the containers"),
         "{error}"
     );
 }
 
+/// The security context of a root that lost these capabilities.
+fn root_without(capabilities: &[&str]) -> Value {
+    json!({"runAsUser": 0, "capabilities": {"drop": capabilities}})
+}
+
 #[test]
 fn root_reads_everything_unless_it_lost_the_right_to() {
-    let drop = |names: &[&str]| json!({"runAsUser": 0, "capabilities": {"drop": names}});
     for (pod, container, object, warned) in [
         (json!({}), json!({"runAsUser": 0}), "filePermission: 0400", false),
-        (json!({}), drop(&["NET_RAW"]), "filePermission: 0400", false),
-        (json!({}), drop(&["ALL"]), "filePermission: 0400", true),
-        (json!({}), drop(&["DAC_OVERRIDE"]), "filePermission: 0440", true),
-        (json!({}), drop(&["CAP_DAC_OVERRIDE"]), "filePermission: 0400", true),
-        (json!({}), drop(&["ALL"]), "filePermission: 0444", false),
-        (json!({"fsGroup": 3000}), drop(&["ALL"]), "filePermission: 0440", false),
+        (json!({}), root_without(&["NET_RAW"]), "filePermission: 0400", false),
+        (json!({}), root_without(&["ALL"]), "filePermission: 0400", true),
+        (json!({}), root_without(&["DAC_OVERRIDE"]), "filePermission: 0440", true),
+        (json!({}), root_without(&["CAP_DAC_OVERRIDE"]), "filePermission: 0400", true),
+        (json!({}), root_without(&["ALL"]), "filePermission: 0444", false),
+        (json!({"fsGroup": 3000}), root_without(&["ALL"]), "filePermission: 0440", false),
         (
             json!({}),
             json!({"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["DAC_READ_SEARCH"]}}),
@@ -168,7 +191,7 @@ fn root_reads_everything_unless_it_lost_the_right_to() {
             false,
         ),
     ] {
-        let (sidecar, warnings) = run(&pod, std::slice::from_ref(&container), object).unwrap();
+        let (sidecar, warnings) = run(&pod, slice::from_ref(&container), object).unwrap();
         assert_eq!(ids(&sidecar), (NOBODY, NOBODY));
         let expected =
             "KS251 container c0 is root without CAP_DAC_OVERRIDE: it cannot read db (mode 0";
@@ -177,33 +200,37 @@ fn root_reads_everything_unless_it_lost_the_right_to() {
     }
 }
 
+/// The group that the Plan has for a file whose class says this `fileGroup`.
+fn file_group(pod: &Value, container: &Value, group: u32) -> Result<Option<u32>, String> {
+    let (sidecar, _) = run(pod, slice::from_ref(container), &format!("fileGroup: {group}"))?;
+    Ok(plan(&sidecar).volumes[0].files[0].group)
+}
+
 #[test]
 fn file_group_is_one_of_the_sidecars_groups_and_stands_in_the_plan() {
-    let group = |pod: Value, container: Value, group: u32| {
-        let result = run(&pod, &[container], &format!("fileGroup: {group}"));
-        result.map(|(sidecar, _)| plan(&sidecar).volumes[0].files[0].group)
-    };
-    let (uid, both) = (json!({"runAsUser": 1000}), json!({"runAsUser": 1000, "runAsGroup": 7}));
+    let (user, both) = (uid(1000), uid_and_gid(1000, 7));
     for (pod, container, id) in [
-        (json!({"fsGroup": 3000}), &uid, 3000),
-        (json!({"supplementalGroups": [1, 3000]}), &uid, 3000),
+        (json!({"fsGroup": 3000}), &user, 3000),
+        (json!({"supplementalGroups": [1, 3000]}), &user, 3000),
         (json!({}), &both, 7),
         // Without a gid the container runtime gives 0, the group OpenShift's images are made for.
-        (json!({}), &uid, 0),
+        (json!({}), &user, 0),
         (json!({}), &json!({}), 65532),
     ] {
-        assert_eq!(group(pod.clone(), container.clone(), id), Ok(Some(id)), "{pod} {container}");
+        assert_eq!(file_group(&pod, container, id), Ok(Some(id)), "{pod} {container}");
     }
-    let error = group(json!({"fsGroup": 3000, "supplementalGroups": [5]}), both, 4000).unwrap_err();
+    let groups = json!({"fsGroup": 3000, "supplementalGroups": [5]});
+    let error = file_group(&groups, &both, 4000).unwrap_err();
     let expected = "KS219 fileGroup 4000 of db in volume \"secrets\": the sidecar's groups are \
         [5, 7, 3000]; hint: set securityContext.fsGroup";
     assert!(error.starts_with(expected), "{error}");
-    assert!(group(json!({}), uid, 3000).unwrap_err().contains("the sidecar's groups are [0]"));
+    let error = file_group(&json!({}), &user, 3000).unwrap_err();
+    assert!(error.contains("the sidecar's groups are [0]"), "{error}");
 }
 
 #[test]
 fn file_owner_is_a_uid_that_the_sidecar_can_have() {
-    let (uid, none) = (|uid: i64| json!({"runAsUser": uid}), json!({}));
+    let none = json!({});
     for (containers, object, expected) in [
         (
             vec![uid(1000)],
