@@ -101,7 +101,6 @@ impl Bundle {
         part: Part,
         warnings: &mut Vec<String>,
     ) -> Result<Content, ContentError> {
-        let missing = |what| ContentError::NoPart { part, what };
         if part == Part::Key && (self.certificates.is_empty() || self.keys.is_empty()) {
             return Ok(self.text(
                 std::slice::from_ref(self.keys.first().ok_or_else(|| self.no_key(part))?),
@@ -116,18 +115,9 @@ impl Bundle {
                 "{pairs} certificates have a private key here; the parts are those of the first"
             ));
         }
-        let key = || {
-            let own =
-                self.publics.iter().position(|public| public.as_deref() == Some(leaf.public_key));
-            own.map_or_else(
-                || self.keys.iter().find(|key| is_of_algorithm(key, leaf)),
-                |own| self.keys.get(own),
-            )
-        };
         if part == Part::Key {
-            return Ok(
-                self.text(std::slice::from_ref(key().ok_or_else(|| self.no_key(part))?), &[])
-            );
+            let key = self.key_of(leaf).ok_or_else(|| self.no_key(part))?;
+            return Ok(self.text(std::slice::from_ref(key), &[]));
         }
         if *strays > 0 && part != Part::Cert {
             let part = part.as_str();
@@ -144,7 +134,9 @@ impl Bundle {
             }
             // Who trusts a self-signed certificate trusts the certificate itself.
             Part::Ca if above.is_empty() && leaf.is_self_issued() => Ok(self.text(&[], &[*leaf])),
-            Part::Ca if above.is_empty() => Err(missing("certificate above the leaf")),
+            Part::Ca if above.is_empty() => {
+                Err(ContentError::NoPart { part, what: "certificate above the leaf" })
+            }
             Part::Ca => Ok(self.text(&[], above)),
             Part::Pfx | Part::Key => {
                 if self.keys.is_empty() && self.unusable.is_some() {
@@ -152,9 +144,20 @@ impl Bundle {
                 }
                 let ders: Vec<&[u8]> =
                     [leaf].into_iter().chain(above).map(|certificate| certificate.der).collect();
-                let file = pkcs12::write(key().map(|key| key.as_slice()), &ders);
-                Ok(Content::from(file.ok_or_else(|| missing("key that can be encrypted"))?))
+                let key = self.key_of(leaf).map(|key| key.as_slice());
+                let what = "key that can be encrypted";
+                let file = pkcs12::write(key, &ders).ok_or(ContentError::NoPart { part, what })?;
+                Ok(Content::from(file))
             }
+        }
+    }
+
+    /// The private key of a certificate; one of its algorithm where none is known to be its own.
+    fn key_of(&self, leaf: &Certificate<'_>) -> Option<&Pkcs8> {
+        let own = self.publics.iter().position(|public| public.as_deref() == Some(leaf.public_key));
+        match own {
+            Some(own) => self.keys.get(own),
+            None => self.keys.iter().find(|key| is_of_algorithm(key, leaf)),
         }
     }
 

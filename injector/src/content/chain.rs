@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 pub(super) fn ordered<'a>(
     certificates: &[Certificate<'a>],
 ) -> Result<Option<Vec<Certificate<'a>>>, ContentError> {
-    let parent = |of: usize| {
-        let issues =
-            |&other: &usize| other != of && certificates[of].names_as_issuer(&certificates[other]);
-        (0..certificates.len()).find(issues)
-    };
-    let parents: Vec<Option<usize>> = (0..certificates.len()).map(parent).collect();
+    let parents = certificates.iter().enumerate().map(|(index, certificate)| {
+        let mut others = certificates.iter().enumerate();
+        let issuer =
+            others.find(|(other, issuer)| *other != index && certificate.names_as_issuer(issuer));
+        issuer.map(|(other, _)| other)
+    });
+    let parents: Vec<Option<usize>> = parents.collect();
     let leaf = (0..certificates.len()).find(|index| !parents.contains(&Some(*index)));
     let mut next = Some(leaf.ok_or(ContentError::NoLeaf)?);
     let mut chain = Vec::new();
@@ -56,10 +57,10 @@ fn of_key<'a>(
     certificates: &[Certificate<'a>],
     public_keys: &[Vec<u8>],
 ) -> Result<(Certificate<'a>, usize), LeafError> {
-    let has_key = |certificate: &&Certificate<'_>| {
-        public_keys.iter().any(|key| key == certificate.public_key)
-    };
-    let mut paired: Vec<_> = certificates.iter().filter(has_key).collect();
+    let paired = certificates
+        .iter()
+        .filter(|certificate| public_keys.iter().any(|key| key == certificate.public_key));
+    let mut paired: Vec<_> = paired.collect();
     let leaf = **paired.first().ok_or(LeafError::OfNoKey)?;
     paired.sort_unstable_by_key(|certificate| certificate.public_key);
     paired.dedup_by_key(|certificate| certificate.public_key);
@@ -71,13 +72,12 @@ fn of_key<'a>(
 pub(super) fn by_structure<'a>(
     certificates: &[Certificate<'a>],
 ) -> Result<Certificate<'a>, LeafError> {
-    let issued_none = |certificate: &&Certificate<'_>| {
+    let issued_none = certificates.iter().filter(|certificate| {
         let mut others = certificates.iter().filter(|other| other.der != certificate.der);
         !others.any(|other| other.may_be_issued_by(certificate))
-    };
+    });
     let mut seen = BTreeSet::new();
-    let leaves: Vec<_> =
-        certificates.iter().filter(issued_none).filter(|leaf| seen.insert(leaf.der)).collect();
+    let leaves: Vec<_> = issued_none.filter(|leaf| seen.insert(leaf.der)).collect();
     let issued: Vec<_> = leaves.iter().copied().filter(|leaf| !leaf.is_self_issued()).collect();
     match (leaves.as_slice(), issued.as_slice()) {
         ([one], _) | (_, [one]) => Ok(**one),

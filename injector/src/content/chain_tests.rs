@@ -16,12 +16,11 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
     if count == 0 {
         return vec![Vec::new()];
     }
-    let insert = |shorter: &Vec<usize>| {
-        (0..count)
-            .map(|at| [&shorter[..at], &[count - 1], &shorter[at..]].concat())
-            .collect::<Vec<_>>()
-    };
-    permutations(count - 1).iter().flat_map(insert).collect()
+    let mut all = Vec::new();
+    for shorter in permutations(count - 1) {
+        all.extend((0..count).map(|at| [&shorter[..at], &[count - 1], &shorter[at..]].concat()));
+    }
+    all
 }
 
 fn in_any_order(names: &[&str], expected: &[&str]) {
@@ -122,10 +121,17 @@ fn certificates_that_the_leaf_does_not_lead_to_are_not_above_it() {
 
 #[test]
 fn an_issuer_that_is_certified_twice_brings_both_roots_and_a_copy_counts_once() {
-    let one = |der, authority, subject| Certificate { der, ..keyed(authority, subject) };
-    let (leaf, first, second) =
-        (one(b"leaf", b"i", b"l"), one(b"i1", b"r1", b"i"), one(b"i2", b"r2", b"i"));
-    let (root, other) = (one(b"r1", b"r1", b"r1"), one(b"r2", b"r2", b"r2"));
+    let [leaf, first, second, root, other] = [
+        ("leaf", "i", "l"),
+        ("i1", "r1", "i"),
+        ("i2", "r2", "i"),
+        ("r1", "r1", "r1"),
+        ("r2", "r2", "r2"),
+    ]
+    .map(|(name, authority, subject)| {
+        let keyed = keyed(authority.as_bytes(), subject.as_bytes());
+        Certificate { der: name.as_bytes(), ..keyed }
+    });
     let Chain { above, strays, .. } =
         Chain::of(&[other, leaf, first, second, leaf, root, first], &[]).unwrap();
     let above: Vec<_> = above.iter().map(|one| one.der).collect();

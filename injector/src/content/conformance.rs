@@ -161,16 +161,6 @@ fn TestGetSecret() {
 
 #[test]
 fn TestSplitCertAndKey() {
-    let split = |value: &str, kid, content_type, format| {
-        let made = made(
-            value,
-            kid,
-            Some(content_type),
-            Wanted { format, split: true, ..Wanted::default() },
-        )
-        .unwrap();
-        (0..made.files.len()).map(|at| (made.files[at].0, text(&made, at))).collect::<Vec<_>>()
-    };
     let file = base64(&pfx("chain"));
     let chain = pems(&["leaf", "intermediate", "root"]);
     let whole = pem("leaf.key") + &chain;
@@ -200,28 +190,38 @@ fn TestSplitCertAndKey() {
     assert_eq!(files, [(".crt", &[][..]), (".key", &[]), ("", &pfx("chain"))], "binary as well");
 }
 
+/// The endings and texts of a secret and its halves.
+fn split(
+    value: &str,
+    kid: bool,
+    content_type: &str,
+    format: ObjectFormat,
+) -> Vec<(&'static str, String)> {
+    let wanted = Wanted { format, split: true, ..Wanted::default() };
+    let made = made(value, kid, Some(content_type), wanted).unwrap();
+    (0..made.files.len()).map(|at| (made.files[at].0, text(&made, at))).collect()
+}
+
 #[test]
 fn a_name_with_no_room_for_its_ending_is_an_error_of_the_item() {
-    let body = |kid: &str| {
-        json!({"value": pem("leaf"), "id": "i/1", "kid": kid, "contentType": PEM}).to_string()
-    };
-    let made = |length: usize, kid| {
-        let file = file(&json!({"path": "a".repeat(length), "split": true}));
-        produce(&file, &file.path, body(kid).as_bytes())
-    };
-    let paths = |fetched: Fetched| {
-        fetched.files.iter().map(|file| file.path.as_str().len()).collect::<Vec<_>>()
-    };
-    assert_eq!(paths(made(251, "k").unwrap()), [255, 255, 251]);
-    assert_eq!(paths(made(255, "").unwrap()), [255], "no certificate, no other file");
+    assert_eq!(split_at(251, "k").unwrap(), [255, 255, 251]);
+    assert_eq!(split_at(255, "").unwrap(), [255], "no certificate, no other file");
     for length in [252, 253, 255] {
-        let text = made(length, "k").unwrap_err().fault("secret \"n\"").to_string();
+        let text = split_at(length, "k").unwrap_err().fault("secret \"n\"").to_string();
         assert!(
             text.starts_with("KS601 secret \"n\": file name \"aaa")
                 && text.contains(".crt\" is too long"),
             "{text}"
         );
     }
+}
+
+/// The lengths of the paths that a split certificate gets from a path of this length.
+fn split_at(length: usize, kid: &str) -> Result<Vec<usize>, ContentError> {
+    let file = file(&json!({"path": "a".repeat(length), "split": true}));
+    let body = json!({"value": pem("leaf"), "id": "i/1", "kid": kid, "contentType": PEM});
+    let fetched = produce(&file, &file.path, body.to_string().as_bytes())?;
+    Ok(fetched.files.iter().map(|file| file.path.as_str().len()).collect())
 }
 
 /// Where the provider says `failed to get objectType:secret, objectName:c, objectVersion:: …`, the
@@ -282,35 +282,36 @@ fn TestGetSecretError() {
 
 #[test]
 fn TestGetCertificate() {
-    let body = |value: Value| value.to_string().into_bytes();
     let leaf = base64(&der("leaf"));
-    let produced =
-        certificate::produce(&body(json!({"cer": leaf, "id": "https://kv/certificates/c/0123"})))
-            .unwrap();
+    let body = json!({"cer": leaf, "id": "https://kv/certificates/c/0123"});
+    let produced = certificate::produce(body.to_string().as_bytes()).unwrap();
     assert_eq!(
         (produced.content.expose(), produced.version.as_str()),
         (pem("leaf").as_bytes(), "0123")
     );
-    for (value, expected) in [
+    for (body, expected) in [
         (json!({"id": "i"}), "certificate value is nil"),
         (json!({"cer": leaf}), "certificate id is nil"),
         (json!({"cer": "!", "id": "i"}), "a certificate is not X.509 in DER"),
         (json!("x"), "the answer is not a cert"),
     ] {
-        assert_eq!(certificate::produce(&body(value)).unwrap_err().to_string(), expected);
+        let error = certificate::produce(body.to_string().as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
     }
 }
 
 #[test]
 fn TestGetCurve() {
-    let curve = |name: &str| {
-        let key = json!({"key": {"kid": "k/1", "kty": "EC", "crv": name, "x": "AQ", "y": "AQ"}});
-        key::produce(key.to_string().as_bytes()).map(|_| ()).map_err(|error| error.to_string())
-    };
-    for name in ["P-256", "P-384", "P-521"] {
-        assert_eq!(curve(name), Ok(()), "{name}");
+    for (curve, problem) in [
+        ("P-256", None),
+        ("P-384", None),
+        ("P-521", None),
+        ("P-256K", Some("curve P-256K is not supported")),
+    ] {
+        let key = json!({"key": {"kid": "k/1", "kty": "EC", "crv": curve, "x": "AQ", "y": "AQ"}});
+        let error = key::produce(key.to_string().as_bytes()).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), problem, "{curve}");
     }
-    assert_eq!(curve("P-256K"), Err("curve P-256K is not supported".to_owned()));
 }
 
 #[test]

@@ -138,16 +138,20 @@ mod tests {
         }
     }
 
+    /// An EC key with this x-coordinate.
+    fn with_coordinate(x: &[u8]) -> serde_json::Value {
+        let x = URL_SAFE_NO_PAD.encode(x);
+        serde_json::json!({"kid": "k/1", "kty": "EC", "crv": "P-256", "x": x, "y": "AQ"})
+    }
+
     #[test]
     fn a_coordinate_that_is_too_long_is_refused_and_a_short_one_padded() {
-        let key = |x: &[u8]| {
-            let x = URL_SAFE_NO_PAD.encode(x);
-            serde_json::json!({"kid": "k/1", "kty": "EC", "crv": "P-256", "x": x, "y": "AQ"})
-        };
-        assert_eq!(produced(&key(&[1; 33])).unwrap_err(), ContentError::KeyField("x"));
+        let too_long = with_coordinate(&[1; 33]);
+        assert_eq!(produced(&too_long).unwrap_err(), ContentError::KeyField("x"));
         let mut padded = [0; 32];
         padded[31] = 7;
-        assert_eq!(produced(&key(&[7])).unwrap(), produced(&key(&padded)).unwrap());
+        let (short, padded) = (with_coordinate(&[7]), with_coordinate(&padded));
+        assert_eq!(produced(&short).unwrap(), produced(&padded).unwrap());
     }
 
     proptest! {

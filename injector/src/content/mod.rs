@@ -36,12 +36,12 @@ impl Fetched {
     /// What stands for an object that the vault does not have: for a variable an empty file, since
     /// the kubelet fails without one; nothing else.
     pub(crate) fn missing(file: &File) -> Self {
-        let empty = |_| Output {
+        let empty = file.variable.iter().map(|_| Output {
             path: file.path.clone(),
             content: Content::new(Vec::new()),
             version: String::new(),
-        };
-        Self { files: file.variable.iter().map(empty).collect(), ..Self::default() }
+        });
+        Self { files: empty.collect(), ..Self::default() }
     }
 }
 
@@ -217,8 +217,8 @@ pub(crate) fn is_heavy<'a>(items: impl Iterator<Item = Item<'a>>, body: &[u8]) -
             return true;
         }
     }
-    let has = |text: &[u8]| body.windows(text.len()).any(|window| window == text);
-    body.len().saturating_mul(count) > LIGHT_BYTES || has(PKCS12) || has(ESCAPE)
+    body.len().saturating_mul(count) > LIGHT_BYTES
+        || [PKCS12, ESCAPE].iter().any(|text| body.windows(text.len()).any(|part| part == *text))
 }
 
 /// Read and copied within a few milliseconds.
@@ -230,14 +230,14 @@ const ESCAPE: &[u8] = b"\\u";
 fn fetched(path: &RelativePath, made: secret::SecretFiles) -> Result<Fetched, ContentError> {
     let version = made.version;
     // The last bytes of a name may leave no room for what stands behind it.
-    let output = |(suffix, content)| {
+    let files = made.files.into_iter().map(|(suffix, content)| {
         let path = format!("{path}{suffix}").parse().map_err(ContentError::Path)?;
         Ok(Output { path, content, version: version.clone() })
-    };
+    });
     Ok(Fetched {
         updated: None,
         lifetime: Lifetime::default(),
-        files: made.files.into_iter().map(output).collect::<Result<_, _>>()?,
+        files: files.collect::<Result<_, _>>()?,
         warnings: made.warnings,
     })
 }
@@ -267,18 +267,21 @@ mod tests {
         );
     }
 
+    /// A file of the Plan with more fields.
+    fn file(extra: &serde_json::Value) -> File {
+        let mut json = serde_json::json!({"path": "p", "mode": "0644", "identity": "a",
+            "vault": "https://v/", "type": "secret", "name": "n"});
+        json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn heavy(file: &File, count: usize, body: &[u8]) -> bool {
+        is_heavy(std::iter::repeat_n(Item::File(file), count), body)
+    }
+
     #[test]
     fn what_may_take_long_is_known_from_plan_and_body() {
-        let file = |extra: serde_json::Value| -> File {
-            let mut json = serde_json::json!({"path": "p", "mode": "0644", "identity": "a",
-                "vault": "https://v/", "type": "secret", "name": "n"});
-            json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-            serde_json::from_value(json).unwrap()
-        };
-        let plain = file(serde_json::json!({}));
-        let heavy = |file: &File, count, body: &[u8]| {
-            is_heavy(std::iter::repeat_n(Item::File(file), count), body)
-        };
+        let plain = file(&serde_json::json!({}));
         assert!(
             !heavy(&plain, 1, b"{}")
                 && !heavy(&plain, 5, &vec![b' '; 20_000])
@@ -287,7 +290,7 @@ mod tests {
         assert!(heavy(&plain, 1, br#"{"contentType": "application/x-pkcs12"}"#));
         assert!(heavy(&plain, 1, br#"{"contentType": "application/x\u002dpkcs12"}"#));
         for extra in [serde_json::json!({"part": "key"}), serde_json::json!({"jsonKey": "a"})] {
-            assert!(heavy(&file(extra), 1, b"{}"));
+            assert!(heavy(&file(&extra), 1, b"{}"));
         }
     }
 

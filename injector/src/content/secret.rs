@@ -183,8 +183,8 @@ impl Secret {
 
 fn memorised<T>(memo: Option<&Result<T, ContentError>>) -> Result<&T, ContentError> {
     // It is set before it is asked for.
-    let missing = || Err(ContentError::Json(ObjectType::Secret));
-    memo.map_or_else(missing, |known| known.as_ref().map_err(Clone::clone))
+    let known = memo.ok_or(ContentError::Json(ObjectType::Secret))?;
+    known.as_ref().map_err(Clone::clone)
 }
 
 /// The certificates of a PEM text, or its other blocks.

@@ -42,55 +42,50 @@ fn values_are_verbatim_or_strictly_decoded() {
 
 #[test]
 fn decoding_copies_nothing_into_a_buffer_that_grows() {
-    let value = |text: String| Zeroizing::new(text);
-    let hex = decode(&value("41".repeat(37)), Hex).unwrap();
+    let hex = decode(&Zeroizing::new("41".repeat(37)), Hex).unwrap();
     assert_eq!((hex.expose().len(), hex.0.expose_secret().capacity()), (37, 37));
-    let base64 = decode(&value("QUFB".repeat(37)), Base64).unwrap();
+    let base64 = decode(&Zeroizing::new("QUFB".repeat(37)), Base64).unwrap();
     assert_eq!((base64.expose().len(), base64.0.expose_secret().capacity()), (111, 111));
 }
 
 #[test]
 fn certificate_backed_secrets_follow_their_content_type() {
-    let body = |kind: serde_json::Value| {
-        serde_json::json!({"value": "aGk=", "id": "i/1", "kid": "k", "contentType": kind})
-            .to_string()
-    };
-    let produced =
-        |kind: serde_json::Value, format, encoding| produced(&body(kind), format, encoding);
-    let pkcs12 = serde_json::json!("application/x-pkcs12");
-    assert_eq!(
-        produced("application/x-pem-file".into(), ObjectFormat::Pfx, Utf8).unwrap(),
-        b"aGk="
-    );
-    assert_eq!(produced(pkcs12.clone(), ObjectFormat::Pfx, Utf8).unwrap(), b"aGk=");
-    assert_eq!(produced(pkcs12.clone(), ObjectFormat::Pfx, Base64).unwrap(), b"hi");
-    let text = produced(pkcs12, ObjectFormat::Pem, Utf8).unwrap_err().to_string();
+    let (pem, pkcs12) =
+        (backed(Some("application/x-pem-file")), backed(Some("application/x-pkcs12")));
+    assert_eq!(produced(&pem, ObjectFormat::Pfx, Utf8).unwrap(), b"aGk=");
+    assert_eq!(produced(&pkcs12, ObjectFormat::Pfx, Utf8).unwrap(), b"aGk=");
+    assert_eq!(produced(&pkcs12, ObjectFormat::Pfx, Base64).unwrap(), b"hi");
+    let text = produced(&pkcs12, ObjectFormat::Pem, Utf8).unwrap_err().to_string();
     assert_eq!(text, "the certificate cannot be read: it is not a whole PKCS#12 file in DER");
-    let text = produced("text/plain".into(), ObjectFormat::Pem, Utf8).unwrap_err().to_string();
+    let plain = backed(Some("text/plain"));
+    let text = produced(&plain, ObjectFormat::Pem, Utf8).unwrap_err().to_string();
     assert_eq!(text, "failed to get certificate. unknown content type 'text/plain'");
-    assert!(produced(serde_json::Value::Null, ObjectFormat::Pem, Utf8).is_err());
-    let empty = body("text/plain".into()).replace(r#""kid":"k""#, r#""kid":"""#);
-    assert_eq!(
-        super::tests::produced(&empty, ObjectFormat::Pem, Utf8).unwrap(),
-        b"aGk=",
-        "an empty kid is none"
-    );
+    assert!(produced(&backed(None), ObjectFormat::Pem, Utf8).is_err());
+    let empty = plain.replace(r#""kid":"k""#, r#""kid":"""#);
+    let value = produced(&empty, ObjectFormat::Pem, Utf8).unwrap();
+    assert_eq!(value, b"aGk=", "an empty kid is none");
+}
+
+/// The answer for a secret of a certificate.
+fn backed(content_type: Option<&str>) -> String {
+    serde_json::json!({"value": "aGk=", "id": "i/1", "kid": "k", "contentType": content_type})
+        .to_string()
 }
 
 #[test]
 fn missing_parts_are_told_in_the_peers_words() {
-    let error = |body: &str| produced(body, ObjectFormat::Pem, Utf8).unwrap_err().to_string();
-    assert_eq!(error(r#"{"id":"i"}"#), "secret value is nil");
-    assert_eq!(error(r#"{"value":"canary"}"#), "secret id is nil");
-    for body in [
-        "{}",
-        r#"{"status":"ok"}"#,
-        "<html>",
-        r#"{"value":5,"id":"i"}"#,
-        r#"{"value":"canary","id":"#,
-        "",
+    for (body, expected) in [
+        (r#"{"id":"i"}"#, "secret value is nil"),
+        (r#"{"value":"canary"}"#, "secret id is nil"),
+        ("{}", "the answer is not a secret"),
+        (r#"{"status":"ok"}"#, "the answer is not a secret"),
+        ("<html>", "the answer is not a secret"),
+        (r#"{"value":5,"id":"i"}"#, "the answer is not a secret"),
+        (r#"{"value":"canary","id":"#, "the answer is not a secret"),
+        ("", "the answer is not a secret"),
     ] {
-        assert_eq!(error(body), "the answer is not a secret");
+        let error = produced(body, ObjectFormat::Pem, Utf8).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{body}");
     }
 }
 

@@ -121,11 +121,12 @@ mod tests {
         assert_eq!(parse("Basic realm=\"x\""), None);
     }
 
+    fn fits(resource: &str, host: &str) -> bool {
+        Challenge { authorization: None, resource: Some(resource.to_owned()) }.fits(host)
+    }
+
     #[test]
     fn only_a_parent_domain_of_the_vault_fits() {
-        let fits = |resource: &str, host: &str| {
-            Challenge { authorization: None, resource: Some(resource.to_owned()) }.fits(host)
-        };
         assert!(fits("https://vault.azure.net", "kv.vault.azure.net"));
         assert!(fits("https://vault.localhost:8443/", "kv.vault.localhost"));
         for resource in [

@@ -143,21 +143,21 @@ impl VaultErrorKind {
     }
 
     fn explained(&self, status: u16) -> (Reason, Class, FaultKind) {
-        let slow = |reason, kind| (reason, Class::Slow, kind);
-        match (status, self.inner.as_str()) {
-            (401, _) => slow(KS401, FaultKind::Other),
-            (403, "AccessDenied" | "ForbiddenByPolicy") => slow(KS403, FaultKind::Forbidden),
-            (403, "ForbiddenByFirewall" | "ForbiddenByConnection") => slow(KS405, FaultKind::Other),
-            (403, inner) if inner.ends_with("Disabled") => slow(KS406, FaultKind::Disabled),
+        let (reason, kind) = match (status, self.inner.as_str()) {
+            (401, _) => (KS401, FaultKind::Other),
+            (403, "AccessDenied" | "ForbiddenByPolicy") => (KS403, FaultKind::Forbidden),
+            (403, "ForbiddenByFirewall" | "ForbiddenByConnection") => (KS405, FaultKind::Other),
+            (403, inner) if inner.ends_with("Disabled") => (KS406, FaultKind::Disabled),
             (403, _) if self.message.contains("Client address is not authorized") => {
-                slow(KS405, FaultKind::Other)
+                (KS405, FaultKind::Other)
             }
-            (403, _) => slow(KS402, FaultKind::Forbidden),
-            (404, _) => slow(KS404, FaultKind::NotFound),
-            (429, _) => (KS407, Class::Transient, FaultKind::Throttled),
-            (408 | 500.., _) => (KS408, Class::Transient, FaultKind::Other),
-            _ => slow(KS415, FaultKind::BadRequest),
-        }
+            (403, _) => (KS402, FaultKind::Forbidden),
+            (404, _) => (KS404, FaultKind::NotFound),
+            (429, _) => return (KS407, Class::Transient, FaultKind::Throttled),
+            (408 | 500.., _) => return (KS408, Class::Transient, FaultKind::Other),
+            _ => (KS415, FaultKind::BadRequest),
+        };
+        (reason, Class::Slow, kind)
     }
 }
 

@@ -27,28 +27,31 @@ pub struct Lifetime {
 impl Lifetime {
     /// Of an object with these attributes, in an answer of this date.
     pub(crate) fn of(nbf: Option<i64>, exp: Option<i64>, date: Option<i64>) -> Self {
-        let bound = |at: Option<i64>| {
+        let [begin, end] = [nbf, exp].map(|at| {
             let at = u64::try_from(at?).ok()?;
             Some(Bound { at, object: None })
-        };
-        Self { begin: bound(nbf), end: bound(exp), date }
+        });
+        Self { begin, end, date }
     }
 
     /// Of what a list tells of an object.
     pub(crate) fn of_listed(listed: &Listed) -> Self {
-        let bound = |at: Option<u64>| Some(Bound { at: at?, object: None });
-        let date = listed.updated.map(|seen| seen.date);
-        Self { begin: bound(listed.starts), end: bound(listed.expires), date }
+        let [begin, end] =
+            [listed.starts, listed.expires].map(|at| Some(Bound { at: at?, object: None }));
+        Self { begin, end, date: listed.updated.map(|seen| seen.date) }
     }
 
     /// Of several objects: the last one to become active, and the first one to expire.
     pub(crate) fn of_all(listed: &[Listed], named: impl Fn(&Listed) -> String) -> Self {
-        let begin = listed.iter().filter_map(|one| Some((one.starts?, one)));
-        let end = listed.iter().filter_map(|one| Some((one.expires?, one)));
-        let bound = |(at, one): (u64, &Listed)| Bound { at, object: Some(named(one)) };
+        let begins = listed.iter().filter_map(|one| Some((one.starts?, one)));
+        let ends = listed.iter().filter_map(|one| Some((one.expires?, one)));
+        let last_begin = begins.max_by_key(|(at, _)| *at);
+        let first_end = ends.min_by_key(|(at, _)| *at);
+        let [begin, end] = [last_begin, first_end]
+            .map(|bound| bound.map(|(at, one)| Bound { at, object: Some(named(one)) }));
         Self {
-            begin: begin.max_by_key(|(at, _)| *at).map(bound),
-            end: end.min_by_key(|(at, _)| *at).map(bound),
+            begin,
+            end,
             date: listed.iter().filter_map(|one| one.updated).map(|seen| seen.date).max(),
         }
     }
@@ -120,15 +123,15 @@ mod tests {
 
     #[test]
     fn of_several_objects_the_first_to_expire_and_the_last_to_become_active_are_named() {
-        let one = |name: &str, starts, expires| Listed {
+        let all = [("a", None, Some(60)), ("b", Some(40), Some(50)), ("c", None, None)];
+        let all = all.map(|(name, starts, expires)| Listed {
             name: name.to_owned(),
             enabled: Some(true),
             created: 0,
             starts,
             expires,
             updated: Some(Seen { updated: 1, date: 1000 }),
-        };
-        let all = [one("a", None, Some(60)), one("b", Some(40), Some(50)), one("c", None, None)];
+        });
         let lifetime = Lifetime::of_all(&all, |listed| format!("secret {}", listed.name));
         let early = "secret b: not active until 1970-01-01T00:00:40Z";
         assert_eq!(told(&lifetime, 30).unwrap().1, early);

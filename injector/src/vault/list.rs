@@ -83,12 +83,12 @@ impl VaultClient {
         let mut listed = Vec::new();
         let mut walk = Walk::new(Object::secrets_url(vault));
         while let Some(url) = walk.next.take() {
-            let add = |entry| {
+            let page = self.page(&url, vault, &label, source, tags, |entry| {
                 if keep(&entry) {
                     listed.push(entry);
                 }
-            };
-            let end = self.page(&url, vault, &label, source, tags, add).await?;
+            });
+            let end = page.await?;
             walk.turn(end, vault, &label)?;
         }
         Ok(listed)
@@ -240,16 +240,20 @@ mod tests {
         page::End { entries, next: Some(next.to_owned()) }
     }
 
+    fn link(page: usize) -> String {
+        format!("https://kv.vault.azure.net/secrets?page={page}")
+    }
+
+    /// At which page a walk fails, and how.
+    fn walk(end: &dyn Fn(usize) -> page::End) -> Option<(usize, Fault)> {
+        let vault = "https://kv.vault.azure.net/".parse().unwrap();
+        let mut walk = Walk::new(link(0));
+        (1..2 * MAX_PAGES)
+            .find_map(|page| walk.turn(end(page), &vault, "list").err().map(|fault| (page, fault)))
+    }
+
     #[test]
     fn a_list_has_an_end() {
-        let vault = "https://kv.vault.azure.net/".parse().unwrap();
-        let link = |page: usize| format!("https://kv.vault.azure.net/secrets?page={page}");
-        let walk = |end: &dyn Fn(usize) -> page::End| {
-            let mut walk = Walk::new(link(0));
-            (1..2 * MAX_PAGES).find_map(|page| {
-                walk.turn(end(page), &vault, "list").err().map(|fault| (page, fault))
-            })
-        };
         let cases: &[(&dyn Fn(usize) -> page::End, usize, &str)] = &[
             (&|page| end(0, &link(page)), MAX_PAGES, "more than 1000 pages"),
             (&|page| end(26, &link(page)), 962, "more than 25000 entries"),

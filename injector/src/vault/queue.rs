@@ -140,25 +140,24 @@ mod tests {
         assert!(queue.state().late.len() <= MAX_LATE);
     }
 
+    /// Waits for its turn and notes that it came.
+    async fn ask(queue: &Queue, url: &'static str, order: &Mutex<Vec<&'static str>>) {
+        let _permit = queue.turn(url).await;
+        order.lock().unwrap().push(url);
+    }
+
     #[test]
     fn an_object_that_hung_goes_behind_the_others_until_it_is_answered() {
         let mut failure = Failure::too_long(1);
         failure.kind = FailureKind::Timeout;
         let queue = Queue::new(1);
         let order = Mutex::new(Vec::new());
-        let ask = |url: &'static str| {
-            let (queue, order) = (&queue, &order);
-            async move {
-                let _permit = queue.turn(url).await;
-                order.lock().unwrap().push(url);
-            }
-        };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             queue.note("a", since_boot(), &VaultError::Network(failure));
-            tokio::join!(ask("a"), ask("b"));
+            tokio::join!(ask(&queue, "a", &order), ask(&queue, "b", &order));
             queue.answered("a");
-            tokio::join!(ask("a"), ask("b"));
+            tokio::join!(ask(&queue, "a", &order), ask(&queue, "b", &order));
         });
         assert_eq!(*order.lock().unwrap(), ["b", "a", "a", "b"]);
     }

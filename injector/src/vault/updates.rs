@@ -33,13 +33,14 @@ impl VaultClient {
         let (mut known, mut walk) = (BTreeMap::new(), Walk::new(object.list_url()));
         for _ in 0..most_pages {
             let Some(url) = walk.next.take() else { return Ok(Updates::Known(known)) };
-            let add = |entry: super::Listed| {
+            let tags = Tags::new();
+            let page = self.page(&url, object.vault(), &label, source, &tags, |entry| {
                 let name = entry.name.to_ascii_lowercase();
                 if let Some(seen) = entry.updated.filter(|_| wanted.contains(&name)) {
                     known.insert(name, seen);
                 }
-            };
-            let end = self.page(&url, object.vault(), &label, source, &Tags::new(), add).await?;
+            });
+            let end = page.await?;
             walk.turn(end, object.vault(), &label)?;
             if known.len() == wanted.len() {
                 return Ok(Updates::Known(known));
@@ -78,9 +79,10 @@ mod tests {
         let attributes = json!({"enabled": true, "updated": 5, "nbf": 6, "exp": 7});
         let body = json!({"value": "x", "attributes": attributes}).to_string();
         let seen = Seen { updated: 5, date: 9 };
-        let lifetime = |date| Lifetime::of(Some(6), Some(7), date);
-        assert_eq!(of_object(body.as_bytes(), Some(9)), (Some(seen), lifetime(Some(9))));
-        assert_eq!(of_object(body.as_bytes(), None), (None, lifetime(None)));
+        for (date, seen) in [(Some(9), Some(seen)), (None, None)] {
+            let lifetime = Lifetime::of(Some(6), Some(7), date);
+            assert_eq!(of_object(body.as_bytes(), date), (seen, lifetime));
+        }
         let body = json!({"attributes": {"updated": 5, "exp": -1}}).to_string();
         assert_eq!(of_object(body.as_bytes(), Some(9)).0, Some(seen));
         assert_eq!(of_object(body.as_bytes(), Some(9)).1.ends(), None);

@@ -14,11 +14,6 @@ fn names(value: &Value, tags: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn entries_have_a_name_and_perhaps_the_rest() {
-    let listed_one = |name: &str, enabled, created, updated: Option<i64>| {
-        let updated = updated.map(|updated| Seen { updated, date: 9 });
-        let (starts, expires) = if created == 5 { (Some(4), Some(7)) } else { (None, None) };
-        Listed { name: name.to_owned(), enabled, created, starts, expires, updated }
-    };
     let body = json!({"nextLink": "https://kv/next", "value": [
         {"id": "https://kv/secrets/db/v1", "x": [{}],
             "attributes": {"enabled": true, "created": 5, "updated": 6, "nbf": 4,
@@ -30,11 +25,24 @@ fn entries_have_a_name_and_perhaps_the_rest() {
         {"id": "https://kv/secrets/a_b"},
         {"id": format!("https://kv/secrets/{}", "x".repeat(128))},
     ]});
-    let expected = vec![
-        listed_one("v1", Some(true), 5, Some(6)),
-        listed_one("v2", Some(false), 0, None),
-        listed_one("db", None, 0, None),
-    ];
+    let bare = Listed {
+        name: "db".to_owned(),
+        enabled: None,
+        created: 0,
+        starts: None,
+        expires: None,
+        updated: None,
+    };
+    let whole = Listed {
+        name: "v1".to_owned(),
+        enabled: Some(true),
+        created: 5,
+        starts: Some(4),
+        expires: Some(7),
+        updated: Some(Seen { updated: 6, date: 9 }),
+    };
+    let disabled = Listed { name: "v2".to_owned(), enabled: Some(false), ..bare.clone() };
+    let expected = vec![whole, disabled, bare];
     let end = End { entries: 7, next: Some("https://kv/next".to_owned()) };
     assert_eq!(listed(body.to_string().as_bytes(), &[]), Ok((expected, end)));
     assert_eq!(listed(b"{}", &[]), Err(PageError::Garbled), "no page of Key Vault's");
@@ -46,17 +54,19 @@ fn entries_have_a_name_and_perhaps_the_rest() {
     }
 }
 
+fn tagged(name: &str, tags: &Value) -> Value {
+    json!({"id": format!("https://kv/secrets/{name}"), "tags": tags})
+}
+
 #[test]
 fn tags_select_by_name_and_value() {
-    let entry =
-        |name: &str, tags: Value| json!({"id": format!("https://kv/secrets/{name}"), "tags": tags});
     let value = json!([
-        entry("both", json!({"team": "shop", "tier": "1", "x": {"y": [1]}})),
-        entry("team", json!({"team": "shop"})),
-        entry("case", json!({"team": "Shop"})),
-        entry("none", json!(null)),
+        tagged("both", &json!({"team": "shop", "tier": "1", "x": {"y": [1]}})),
+        tagged("team", &json!({"team": "shop"})),
+        tagged("case", &json!({"team": "Shop"})),
+        tagged("none", &json!(null)),
         {"id": "https://kv/secrets/bare"},
-        entry("null", json!({"team": null})),
+        tagged("null", &json!({"team": null})),
     ]);
     assert_eq!(names(&value, &[]).len(), 6);
     assert_eq!(names(&value, &[("team", "shop")]), ["both", "team"]);
