@@ -31,11 +31,11 @@ fn secret(name: &str, key: &str, volume: &str, path: &str) -> serde_json::Value 
 
 #[test]
 fn secrets_are_made_from_files_of_the_plan() {
-    let good = || secret("db", "password", "v", "db");
+    let good = secret("db", "password", "v", "db");
     let cases = [
-        (vec![good()], None),
-        (vec![good(), secret("db.2", "..p", "v", "db")], Some("key \"..p\" is not valid")),
-        (vec![good(), good()], Some("is used twice")),
+        (vec![good.clone()], None),
+        (vec![good.clone(), secret("db.2", "..p", "v", "db")], Some("key \"..p\" is not valid")),
+        (vec![good.clone(), good], Some("is used twice")),
         (vec![secret("Db", "p", "v", "db")], Some("not a name of a Secret")),
         (vec![secret("a..b", "p", "v", "db")], Some("not a name of a Secret")),
         (vec![secret("db", "a b", "v", "db")], Some("key \"a b\" is not valid")),

@@ -108,9 +108,12 @@ impl From<JsonPath> for String {
 mod tests {
     use super::*;
 
+    fn member(name: &str) -> JsonStep {
+        JsonStep::Member(name.to_owned())
+    }
+
     #[test]
     fn names_elements_and_escapes_are_steps() {
-        let member = |name: &str| JsonStep::Member(name.to_owned());
         for (text, steps) in [
             ("password", vec![member("password")]),
             ("database.password", vec![member("database"), member("password")]),

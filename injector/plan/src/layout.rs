@@ -320,8 +320,8 @@ mod tests {
         assert_eq!(selected(1), [false, true, false, false, false, false]);
         let split = path("db");
         let layout = Layout::new([entry(&split, None, true), entry(&named, None, false)], [None]);
-        let of = |text| layout.file_of(&path(text));
-        assert_eq!((of("db.crt"), of("db.key"), of("db/x")), (Some(0), Some(1), None));
+        let files = ["db.crt", "db.key", "db/x"].map(|text| layout.file_of(&path(text)));
+        assert_eq!(files, [Some(0), Some(1), None]);
         assert_eq!(layout.colliding_path(&path("db.crt/x")), Some(path("db.crt")));
         assert_eq!(layout.colliding_file(&path("db.crt/x")), None);
     }

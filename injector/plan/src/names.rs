@@ -259,13 +259,17 @@ mod tests {
 
     #[test]
     fn collisions_are_seen_both_ways() {
-        let path = |text: &str| text.parse::<RelativePath>().unwrap();
-        assert!(
-            path("s").collides_with(&path("s/0"))
-                && path("s/0").collides_with(&path("s"))
-                && path("s").collides_with(&path("s"))
-        );
-        assert!(!path("s").collides_with(&path("s0")) && !path("a/b").collides_with(&path("a/c")));
+        for (path, other, expected) in [
+            ("s", "s/0", true),
+            ("s/0", "s", true),
+            ("s", "s", true),
+            ("s", "s0", false),
+            ("a/b", "a/c", false),
+        ] {
+            let (path, other): (RelativePath, RelativePath) =
+                (path.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(path.collides_with(&other), expected, "{path} and {other}");
+        }
     }
 
     #[test]

@@ -223,35 +223,38 @@ mod tests {
         }
     }
 
+    /// A Plan with this reaction, with or without the API server.
+    fn check(action: &serde_json::Value, kubernetes: bool) -> Result<Plan, String> {
+        let mut plan = serde_json::json!({"schema": 1, "identities": [], "volumes": [],
+            "reaction": {"action": action, "spreadSeconds": 1}});
+        if kubernetes {
+            plan["kubernetes"] = serde_json::json!({"directory": "/api"});
+        }
+        Plan::from_json(&plan.to_string()).map_err(|error| error.to_string())
+    }
+
+    fn rollout(name: &str) -> serde_json::Value {
+        let workload = serde_json::json!({"resource": "deployments", "name": name});
+        serde_json::json!({"kind": "rollout", "workload": workload})
+    }
+
     #[test]
     fn an_eviction_and_a_rollout_need_the_api_server_and_a_valid_name() {
-        let check = |action: serde_json::Value, kubernetes: bool| {
-            let mut plan = serde_json::json!({"schema": 1, "identities": [], "volumes": [],
-                "reaction": {"action": action, "spreadSeconds": 1}});
-            if kubernetes {
-                plan["kubernetes"] = serde_json::json!({"directory": "/api"});
-            }
-            Plan::from_json(&plan.to_string()).map_err(|error| error.to_string())
-        };
-        let rollout = |name: &str| {
-            let workload = serde_json::json!({"resource": "deployments", "name": name});
-            serde_json::json!({"kind": "rollout", "workload": workload})
-        };
         for action in [serde_json::json!({"kind": "evict"}), rollout("web")] {
-            let text = check(action.clone(), false).unwrap_err();
+            let text = check(&action, false).unwrap_err();
             assert!(text.contains("no field kubernetes"), "{text}");
-            let plan = check(action.clone(), true).unwrap();
+            let plan = check(&action, true).unwrap();
             let printed = serde_json::to_value(&plan.reaction.unwrap().action).unwrap();
             assert_eq!(printed, action);
         }
         for name in ["", "../pods/x", "Web", "web?dryRun=All"] {
-            let text = check(rollout(name), true).unwrap_err();
+            let text = check(&rollout(name), true).unwrap_err();
             assert!(text.contains("is not a name"), "{name}: {text}");
         }
         let mut job = rollout("x");
         job["workload"]["resource"] = "jobs".into();
-        assert!(check(job, true).is_err());
-        assert!(check(serde_json::json!({"kind": "evict", "x": 1}), true).is_err());
+        assert!(check(&job, true).is_err());
+        assert!(check(&serde_json::json!({"kind": "evict", "x": 1}), true).is_err());
     }
 
     #[test]

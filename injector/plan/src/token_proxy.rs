@@ -68,14 +68,12 @@ fn is_host_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn proxy(url: &str) -> TokenProxy {
+        TokenProxy { url: url.to_owned(), server_name: None, ca_file: None, ca: None }
+    }
+
     #[test]
     fn the_rules_are_those_of_the_sdks() {
-        let proxy = |url: &str| TokenProxy {
-            url: url.to_owned(),
-            server_name: None,
-            ca_file: None,
-            ca: None,
-        };
         for url in ["https://kubernetes.default.svc", "https://[fd00::1]:443/a/b/"] {
             assert_eq!(proxy(url).problem(), None, "{url}");
         }

@@ -45,7 +45,7 @@ impl Fetcher {
         match answer {
             Err(fault) => self.failed(volume, items, &fault),
             Ok(Versions::Known(lifetime)) => {
-                let kept = |index: usize| {
+                let kept = items.into_iter().map(|index| {
                     let paths = self
                         .tracker(volume)
                         .history(index)
@@ -54,11 +54,11 @@ impl Fetcher {
                     let kept = paths.into_iter().map(|path| (path, None)).collect();
                     let fetched = Fetched { lifetime: lifetime.clone(), ..Fetched::default() };
                     (index, Ok(ItemUpdate { fetched, kept }))
-                };
-                items.into_iter().map(kept).collect()
+                });
+                kept.collect()
             }
             Ok(Versions::New { versions, made, lifetime, warnings }) => {
-                let note = |(index, made): (usize, Result<Fetched, Fault>)| {
+                let noted = made.into_iter().map(|(index, made)| {
                     let update = made.map(|mut fetched| {
                         fetched.warnings.splice(0..0, warnings.iter().cloned());
                         fetched.warnings.dedup();
@@ -69,20 +69,23 @@ impl Fetcher {
                         fetched.into()
                     });
                     (index, update)
-                };
-                made.into_iter().map(note).collect()
+                });
+                noted.collect()
             }
         }
     }
 
     /// The versions that the files of all these items are of.
     fn known(&self, volume: usize, items: &[usize]) -> Option<Vec<ObjectVersion>> {
-        let known =
-            |index: &usize| self.tracker(volume).history(*index).map(|known| known.versions);
+        let versions = self.known_versions(volume, *items.first()?)?;
         items
-            .first()
-            .and_then(known)
-            .filter(|first| items.iter().all(|item| known(item).as_ref() == Some(first)))
+            .iter()
+            .all(|item| self.known_versions(volume, *item).as_ref() == Some(&versions))
+            .then_some(versions)
+    }
+
+    fn known_versions(&self, volume: usize, item: usize) -> Option<Vec<ObjectVersion>> {
+        self.tracker(volume).history(item).map(|known| known.versions)
     }
 
     /// The newest versions and their bodies, unless they are the `known` ones: what a version holds
@@ -212,16 +215,14 @@ mod tests {
     #[test]
     #[allow(non_snake_case)] // the Azure provider's name of the same table
     fn TestGetLatestNKeyVaultObjects() {
-        let versions = || {
-            vec![
-                listed("v2", Some(true), 20),
-                listed("off", Some(false), 50),
-                listed("v4", Some(true), 40),
-                listed("bare", None, 60),
-                listed("v1", Some(true), 10),
-                listed("v3", Some(true), 30),
-            ]
-        };
+        let versions = [
+            listed("v2", Some(true), 20),
+            listed("off", Some(false), 50),
+            listed("v4", Some(true), 40),
+            listed("bare", None, 60),
+            listed("v1", Some(true), 10),
+            listed("v3", Some(true), 30),
+        ];
         let cases: &[(&str, Option<&str>, u32, Option<&[&str]>)] = &[
             (
                 "sorts by created, newest first, without disabled ones",
@@ -238,7 +239,7 @@ mod tests {
             ("an unknown start is none", Some("v9"), 5, None),
         ];
         for (case, start, count, expected) in cases {
-            let found = latest(&versions(), *start, *count);
+            let found = latest(&versions, *start, *count);
             let found =
                 found.as_ref().map(|all| all.iter().map(ObjectVersion::as_str).collect::<Vec<_>>());
             assert_eq!(found.as_deref(), *expected, "{case}");

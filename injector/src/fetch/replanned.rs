@@ -21,11 +21,11 @@ impl Fetcher {
         for item in plan.volumes.iter().flat_map(Item::all) {
             content::supported(item).map_err(|error| error.fault(&item.source()))?;
         }
-        let tracker = |index: usize| {
+        let trackers = (0..plan.volumes.len()).map(|index| {
             let same = unchanged_items(&self.plan, &plan, index);
             Mutex::new(self.tracker(index).replanned(&same))
-        };
-        let trackers = (0..plan.volumes.len()).map(tracker).collect();
+        });
+        let trackers = trackers.collect();
         let (http, throttle) = (Arc::clone(&self.http), Arc::clone(&self.throttle));
         let tokens = Arc::clone(&self.tokens);
         Ok(Self::with(plan, root, Parts { http, throttle, tokens, trackers }))

@@ -30,8 +30,10 @@ impl Fetcher {
         let item = Item::at(&self.plan.volumes[volume], index);
         let Item::Selection(selection) = item else { return Ok(ItemUpdate::default()) };
         let source = self.source(&selection.identity)?;
-        let chosen = |listed: &Listed| is_chosen(selection, listed);
-        let listed = self.vaults.secrets(&selection.vault, source, &selection.tags, chosen).await?;
+        let chosen = self.vaults.secrets(&selection.vault, source, &selection.tags, |listed| {
+            is_chosen(selection, listed)
+        });
+        let listed = chosen.await?;
         // Not sooner: another round may have had everything forgotten.
         let before = self.tracker(volume).selected(index);
         let lifetime = Lifetime::of_all(&listed, |secret| named(selection, secret));
@@ -41,11 +43,9 @@ impl Fetcher {
         if names.is_empty() {
             update.fetched.warnings.push(format!("{}: no secret matches", item.source()));
         }
-        let too_large = |what: std::fmt::Arguments<'_>| {
-            Fault::new(KS430, Class::Slow, format_args!("{}: {what}", item.source()))
-        };
         if names.len() > MOST {
-            return Err(too_large(format_args!("{} secrets, more than {MOST}", names.len())));
+            let message = format_args!("{} secrets, more than {MOST}", names.len());
+            return Err(too_large(item, message));
         }
         let (mut known, mut bytes, mut tasks) = (BTreeMap::new(), 0, JoinSet::new());
         for (name, seen) in names {
@@ -66,20 +66,17 @@ impl Fetcher {
             });
         }
         while let Some(done) = tasks.join_next().await {
-            let lost = |_| {
-                Fault::new(
-                    KS608,
-                    Class::Transient,
-                    format_args!("{}: a fetch ended without a result", item.source()),
-                )
-            };
-            match done.map_err(lost)? {
+            let done = done.map_err(|_| {
+                let message = format_args!("{}: a fetch ended without a result", item.source());
+                Fault::new(KS608, Class::Transient, message)
+            });
+            match done? {
                 (name, _, Ok((one, updated))) => {
                     known.extend(updated.map(|updated| (name, updated)));
                     bytes +=
                         one.files.iter().map(|file| file.content.expose().len()).sum::<usize>();
                     if bytes > MOST_BYTES {
-                        return Err(too_large(format_args!("more than {MOST_BYTES} bytes")));
+                        return Err(too_large(item, format_args!("more than {MOST_BYTES} bytes")));
                     }
                     update.fetched.files.extend(one.files);
                     update.fetched.warnings.extend(one.warnings);
@@ -111,6 +108,10 @@ impl Fetcher {
         let fetched = made.unwrap_or_else(|| Err(no_result("making of files")))?;
         Ok((fetched, seen))
     }
+}
+
+fn too_large(item: Item<'_>, what: std::fmt::Arguments<'_>) -> Fault {
+    Fault::new(KS430, Class::Slow, format_args!("{}: {what}", item.source()))
 }
 
 fn is_gone(fault: &Fault) -> bool {

@@ -64,16 +64,16 @@ async fn a_token_or_an_authority_that_cannot_be_used_is_told_by_its_place() {
 
 #[test]
 fn a_refusal_is_told_with_its_status_and_words() {
-    let read = |status, body: &str| read("https://hook/v1/plan", status, None, body.as_bytes());
+    let url = "https://hook/v1/plan";
     for (status, body, expected) in [
         (401, r#"{"message": "KS512 expired"}"#, "KS662 https://hook/v1/plan: 401 KS512 expired"),
         (502, "<html>", "KS662 https://hook/v1/plan: 502 no reason given"),
         (200, "{}", "KS664 https://hook/v1/plan: "),
     ] {
-        let fault = read(status, body).unwrap_err().to_string();
+        let fault = read(url, status, None, body.as_bytes()).unwrap_err().to_string();
         assert!(fault.starts_with(expected), "{fault}");
     }
-    assert!(read(304, "").unwrap().update.is_none());
+    assert!(read(url, 304, None, b"").unwrap().update.is_none());
 }
 
 #[test]

@@ -99,19 +99,21 @@ enum Kind {
 
 impl Kind {
     fn of(block: &Block<'_>, has_password: bool) -> Self {
-        let form = |problem| Self::Unusable(Unusable::Form(block.at.is(problem)));
-        let encrypted = || Self::Unusable(Unusable::Encrypted(block.at.is(ENCRYPTED)));
         match block.at.label {
             _ if block.is_certificate() => Self::Certificate,
             "ENCRYPTED PRIVATE KEY" if has_password => Self::EncryptedKey,
-            _ if block.encrypted && has_password => form(OLD_ENCRYPTION),
-            _ if block.encrypted => encrypted(),
+            _ if block.encrypted && has_password => Self::form(block, OLD_ENCRYPTION),
+            _ if block.encrypted => Self::encrypted(block),
             PRIVATE_KEY | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => Self::Key,
-            "OPENSSH PRIVATE KEY" if is_encrypted_ssh(&block.der) && !has_password => encrypted(),
-            "OPENSSH PRIVATE KEY" => form(SSH),
-            "PGP PRIVATE KEY BLOCK" => form(OTHER_KEY),
-            label if label.ends_with("ENCRYPTED PRIVATE KEY") && !has_password => encrypted(),
-            label if label.ends_with("PRIVATE KEY") => form(OTHER_KEY),
+            "OPENSSH PRIVATE KEY" if is_encrypted_ssh(&block.der) && !has_password => {
+                Self::encrypted(block)
+            }
+            "OPENSSH PRIVATE KEY" => Self::form(block, SSH),
+            "PGP PRIVATE KEY BLOCK" => Self::form(block, OTHER_KEY),
+            label if label.ends_with("ENCRYPTED PRIVATE KEY") && !has_password => {
+                Self::encrypted(block)
+            }
+            label if label.ends_with("PRIVATE KEY") => Self::form(block, OTHER_KEY),
             "PKCS7" | "PKCS #7 SIGNED DATA" | "CMS" => Self::Unreadable(
                 "is PKCS#7: import its certificates as PEM (openssl pkcs7 -print_certs)",
             ),
@@ -120,6 +122,14 @@ impl Kind {
             }
             _ => Self::Other,
         }
+    }
+
+    fn form(block: &Block<'_>, problem: &'static str) -> Self {
+        Self::Unusable(Unusable::Form(block.at.is(problem)))
+    }
+
+    fn encrypted(block: &Block<'_>) -> Self {
+        Self::Unusable(Unusable::Encrypted(block.at.is(ENCRYPTED)))
     }
 }
 

@@ -188,6 +188,10 @@ mod tests {
         super::public_key(key, &mut Budget::default()).unwrap()
     }
 
+    fn is_converted(name: &str, units: u32) -> Result<bool, Spent> {
+        convert(&der(name), &mut Budget::of(units)).map(|key| key.is_some())
+    }
+
     #[test]
     fn a_key_costs_before_it_is_computed() {
         for (name, units) in [
@@ -196,10 +200,9 @@ mod tests {
             ("p521.key", 15_000),
             ("rsa.key", 0),
         ] {
-            let cost = |units| convert(&der(name), &mut Budget::of(units)).map(|key| key.is_some());
-            assert_eq!(cost(units), Ok(true), "{name}");
+            assert_eq!(is_converted(name, units), Ok(true), "{name}");
             if units > 0 {
-                assert_eq!(cost(units - 1), Err(Spent), "{name}");
+                assert_eq!(is_converted(name, units - 1), Err(Spent), "{name}");
             }
         }
         let key = pkcs8(&der("ed25519.key")).unwrap();

@@ -100,22 +100,22 @@ impl Found {
 
     /// Whether a key, the type, a label or an annotation is not as it should be.
     pub(super) fn differs(&self, secret: &SyncedSecret, data: &Data) -> bool {
-        let has = |have: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
-            wanted.iter().all(|(name, value)| have.get(name) == Some(value))
-        };
-        let same = |key: &String, value: &Zeroizing<String>| {
-            self.data.get(key).is_some_and(|have| have.0 == *value)
-        };
+        let mut wanted = data.0.iter();
         self.secret_type != secret.secret_type
-            || !data.0.iter().all(|(key, value)| same(key, value))
-            || !has(&self.metadata.labels, &secret.labels)
-            || !has(&self.metadata.annotations, &secret.annotations)
+            || !wanted.all(|(key, value)| self.data.get(key).is_some_and(|have| have.0 == *value))
+            || !has_all(&self.metadata.labels, &secret.labels)
+            || !has_all(&self.metadata.annotations, &secret.annotations)
     }
 
     /// Whether it has keys that the class does not have.
     pub(super) fn has_more(&self, data: &Data) -> bool {
         self.data.keys().any(|key| !data.0.contains_key(key))
     }
+}
+
+/// Whether all wanted labels or annotations are there.
+fn has_all(have: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(name, value)| have.get(name) == Some(value))
 }
 
 /// `null` as nothing.

@@ -111,12 +111,11 @@ fn paths_to_remove() {
     for (what, before, after) in cases {
         let directory = tempfile::tempdir().unwrap();
         let mut volume = Volume::open(directory.path()).unwrap();
-        let payload = |paths: &[&'static str]| {
-            paths.iter().map(|&path| (path, 0o644, &b"x"[..])).collect::<Vec<_>>()
-        };
-        write(&mut volume, &payload(before));
-        assert!(write(&mut volume, &payload(after)), "{what}");
-        assert_eq!(visible(directory.path()), expected(&payload(after)), "{what}");
+        let [before, kept] = [before, after]
+            .map(|paths| paths.iter().map(|&path| (path, 0o644, &b"x"[..])).collect::<Vec<_>>());
+        write(&mut volume, &before);
+        assert!(write(&mut volume, &kept), "{what}");
+        assert_eq!(visible(directory.path()), expected(&kept), "{what}");
         let links = names(directory.path())
             .into_iter()
             .filter(|name| !name.starts_with(".."))
@@ -281,6 +280,12 @@ fn a_volume_that_is_gone_is_told_and_one_in_its_place_is_used() {
 
 /// The claim is 0 torn reads in 1,000,000 across 100 rotations; `make bench` makes as many, through
 /// the sidecar.
+/// Writes files that tell the number of the rotation in each of their 1,500 parts.
+fn rotate(volume: &mut Volume, rotation: u64) {
+    let bytes = format!("{rotation:03}").repeat(1500).into_bytes();
+    write(volume, &[("a", 0o644, &bytes), ("d/b", 0o644, &bytes)]);
+}
+
 #[test]
 fn no_read_is_torn_across_100_rotations() {
     const READS: u64 = 100_000;
@@ -288,11 +293,6 @@ fn no_read_is_torn_across_100_rotations() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let mut volume = Volume::open(root).unwrap();
-    let content = |rotation: u64| format!("{rotation:03}").repeat(1500).into_bytes();
-    let rotate = |volume: &mut Volume, rotation| {
-        let bytes = content(rotation);
-        write(volume, &[("a", 0o644, &bytes), ("d/b", 0o644, &bytes)]);
-    };
     rotate(&mut volume, 0);
     let (reads, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let seen = std::thread::scope(|scope| {

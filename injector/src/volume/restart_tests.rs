@@ -41,12 +41,13 @@ fn a_data_that_is_no_link_is_not_replaced() {
     assert_eq!(names(path), ["..data"]);
 }
 
+fn left(volume: &Volume) -> Option<Vec<String>> {
+    volume.left().map(|paths| paths.iter().map(RelativePath::to_string).collect())
+}
+
 #[test]
 fn a_restart_knows_the_files_of_the_generation() {
     let directory = tempfile::tempdir().unwrap();
-    let left = |volume: &Volume| {
-        volume.left().map(|paths| paths.iter().map(RelativePath::to_string).collect::<Vec<_>>())
-    };
     let mut volume = Volume::open(directory.path()).unwrap();
     assert_eq!(left(&volume), None);
     commit(&mut volume, &[("a", 0o644, Some(b"1"))]);

@@ -203,14 +203,15 @@ mod tests {
 
     /// Bytes of all files below a directory.
     pub(super) fn used(directory: &OwnedFd) -> usize {
-        let size = |name: &String| match open_directory(directory, name) {
+        let names = names(directory).unwrap();
+        let sizes = names.iter().map(|name| match open_directory(directory, name) {
             Ok(inner) => used(&inner),
             Err(_) => usize::try_from(
                 statat(directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).unwrap().st_size,
             )
             .unwrap(),
-        };
-        names(directory).unwrap().iter().map(size).sum()
+        });
+        sizes.sum()
     }
 
     #[test]

@@ -12,11 +12,11 @@ const FILES: &[(&str, &str)] = &[
 fn filled(text: &str) -> Result<String, String> {
     let template: Template = text.parse().map_err(|error: TemplateError| error.to_string())?;
     let paths: Vec<_> = FILES.iter().map(|(path, _)| *path).collect();
-    let mut read = |path: &str| {
+    let text = template.render(&paths, &mut |path: &str| {
         let file = FILES.iter().find(|(known, _)| *known == path);
         file.map(|(_, content)| Zeroizing::new(content.as_bytes().to_vec()))
-    };
-    let text = template.render(&paths, &mut read).map_err(|error| error.to_string())?;
+    });
+    let text = text.map_err(|error| error.to_string())?;
     Ok(String::from_utf8_lossy(text.as_bytes()).into_owned())
 }
 
@@ -63,7 +63,6 @@ fn places_are_filled_and_everything_else_stays_as_it_is() {
 
 #[test]
 fn a_value_is_escaped_for_where_it_goes() {
-    let place = |filter: &str| filled(&format!("{{{{ files['db-password'] | {filter} }}}}"));
     for (filter, expected) in [
         ("dotenv", "\"p'a\\\"s\\$s\\\\w=o\\`r d\n;é\""),
         ("shell", "'p'\\''a\"s$s\\w=o`r d\n;é'"),
@@ -78,24 +77,21 @@ fn a_value_is_escaped_for_where_it_goes() {
         ("indent(2)", "p'a\"s$s\\w=o`r d\n  ;é"),
         ("lower | default('x')", "p'a\"s$s\\w=o`r d\n;é"),
     ] {
-        assert_eq!(place(filter).as_deref(), Ok(expected), "{filter}");
+        let place = format!("{{{{ files['db-password'] | {filter} }}}}");
+        assert_eq!(filled(&place).as_deref(), Ok(expected), "{filter}");
     }
-    let other = |text: &str| filled(text).unwrap();
-    assert_eq!(
-        other("{{ files.host | dotenv }} {{ files.host | adonet }}"),
-        "'db.example' db.example"
-    );
-    assert_eq!(other("{{ 'abc+/==' | adonet }} {{ '=a' | adonet }}"), "abc+/== \"=a\"");
-    assert_eq!(other("{{ 'db-pass.word' | env }} {{ '1a' | env }}"), "DB_PASS_WORD _1A");
-    assert_eq!(other("{{ '' | adonet }} {{ ' a' | properties }}"), "\"\" \\ a");
+    for (text, expected) in [
+        ("{{ files.host | dotenv }} {{ files.host | adonet }}", "'db.example' db.example"),
+        ("{{ 'abc+/==' | adonet }} {{ '=a' | adonet }}", "abc+/== \"=a\""),
+        ("{{ 'db-pass.word' | env }} {{ '1a' | env }}", "DB_PASS_WORD _1A"),
+        ("{{ '' | adonet }} {{ ' a' | properties }}", "\"\" \\ a"),
+    ] {
+        assert_eq!(filled(text).as_deref(), Ok(expected), "{text}");
+    }
 }
 
 #[test]
 fn a_value_of_a_dotenv_file_is_in_the_quotes_that_most_readers_take() {
-    let written = |value: &str| {
-        let text = Filter::named("dotenv").unwrap().apply(value.as_bytes(), &[]).unwrap();
-        String::from_utf8(text.as_bytes().to_vec()).unwrap()
-    };
     for (value, expected) in [
         ("", "''"),
         ("a\\b \"x\" $y", "'a\\b \"x\" $y'"),
@@ -106,16 +102,18 @@ fn a_value_of_a_dotenv_file_is_in_the_quotes_that_most_readers_take() {
         ("C:\\\\srv", "\"C:\\\\\\\\srv\""),
         ("$x\\\\y", "'$x\\\\y'"),
     ] {
-        assert_eq!(written(value), expected, "{value}");
+        let text = Filter::named("dotenv").unwrap().apply(value.as_bytes(), &[]).unwrap();
+        assert_eq!(String::from_utf8(text.as_bytes().to_vec()).unwrap(), expected, "{value}");
     }
 }
 
 #[test]
 fn xml_has_no_other_control_characters_than_tab_and_line_ends() {
-    let xml = |value: &str| Filter::named("xml").unwrap().apply(value.as_bytes(), &[]);
-    assert_eq!(xml("a\t\r\n\u{7f}").unwrap().as_bytes(), "a&#9;&#13;&#10;\u{7f}".as_bytes());
+    let xml = Filter::named("xml").unwrap();
+    let text = xml.apply(b"a\t\r\n\x7f", &[]).unwrap();
+    assert_eq!(text.as_bytes(), b"a&#9;&#13;&#10;\x7f");
     for value in ["a\0", "\u{1b}[0m", "\u{ffff}"] {
-        let error = xml(value).unwrap_err().to_string();
+        let error = xml.apply(value.as_bytes(), &[]).unwrap_err().to_string();
         assert!(error.starts_with("the filter xml needs text of characters that XML has"));
     }
 }
@@ -157,13 +155,14 @@ fn an_error_names_the_line_and_what_is_wrong() {
 
 #[test]
 fn output_work_and_nesting_are_bounded() {
-    let nested = |open: &str, close: &str, depth: usize| {
-        filled(&format!("{}{}", open.repeat(depth), close.repeat(depth)))
-    };
-    let endless = "{% for a in files %}";
-    assert!(nested(endless, "{% endfor %}", 3).is_ok());
-    assert!(nested(endless, "{% endfor %}", 12).unwrap_err().contains("more than 100000 steps"));
-    assert!(nested(endless, "{% endfor %}", 40).unwrap_err().contains("more than 24 deep"));
+    for (depth, problem) in
+        [(3, None), (12, Some("more than 100000 steps")), (40, Some("more than 24 deep"))]
+    {
+        let loops = "{% for a in files %}".repeat(depth) + &"{% endfor %}".repeat(depth);
+        let error = filled(&loops).err().unwrap_or_default();
+        assert!(error.contains(problem.unwrap_or_default()), "{depth}: {error}");
+        assert_eq!(error.is_empty(), problem.is_none(), "{depth}: {error}");
+    }
     let parentheses = format!("{{{{ {}files.host{} }}}}", "(".repeat(9000), ")".repeat(9000));
     assert!(filled(&parentheses).unwrap_err().contains("more than 24 deep"));
     let not = format!("{{% if {}files.host %}}{{% endif %}}", "not ".repeat(5000));
@@ -188,9 +187,9 @@ fn a_template_says_which_files_it_names() {
     let text = "{{ files['a'] }}\n{% if files.b %}{{ files[\"c/d\"] | json }}{% endif %}";
     let template: Template = text.parse().unwrap();
     assert_eq!(template.files().collect::<Vec<_>>(), [("a", 1), ("b", 2), ("c/d", 2)]);
-    let has_loop = |text: &str| text.parse::<Template>().unwrap().has_loop();
-    assert!(!has_loop(text));
-    assert!(has_loop("{% if files.a %}{% else %}{% for p in files %}{% endfor %}{% endif %}"));
+    assert!(!template.has_loop());
+    let text = "{% if files.a %}{% else %}{% for p in files %}{% endfor %}{% endif %}";
+    assert!(text.parse::<Template>().unwrap().has_loop());
     let json = serde_json::to_string(&template).unwrap();
     assert_eq!(serde_json::from_str::<Template>(&json).unwrap(), template);
     assert!(serde_json::from_str::<Template>("\"{{\"").is_err());

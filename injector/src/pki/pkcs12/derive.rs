@@ -115,12 +115,8 @@ pub(super) fn pkcs12(
     length: usize,
 ) -> Zeroizing<Vec<u8>> {
     let block = digest.algorithm().block_len();
-    let repeated = |bytes: &[u8]| {
-        bytes.iter().copied().cycle().take(bytes.len().div_ceil(block) * block).collect()
-    };
-    let mut input: Zeroizing<Vec<u8>> = Zeroizing::new(repeated(salt));
-    let password: Zeroizing<Vec<u8>> = Zeroizing::new(repeated(password));
-    input.extend_from_slice(&password);
+    let mut input = repeated(salt, block);
+    input.extend_from_slice(&repeated(password, block));
     let mut output = Zeroizing::new(Vec::with_capacity(length + digest.length()));
     while output.len() < length {
         #[cfg(test)]
@@ -146,6 +142,12 @@ pub(super) fn pkcs12(
     output[length..].zeroize();
     output.truncate(length);
     output
+}
+
+/// The bytes, again and again until the last block is full.
+fn repeated(bytes: &[u8], block: usize) -> Zeroizing<Vec<u8>> {
+    let length = bytes.len().div_ceil(block) * block;
+    Zeroizing::new(bytes.iter().copied().cycle().take(length).collect())
 }
 
 /// RFC 8018, section 5.2. The password is in UTF-8, so an empty one is empty.

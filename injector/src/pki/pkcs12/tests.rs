@@ -1,5 +1,5 @@
 use super::*;
-use crate::pki::der::Der;
+use crate::pki::der::{Der, integer, octets, oid, sequence};
 use crate::pki::fixtures::{der, pfx};
 use proptest::prelude::*;
 
@@ -97,34 +97,33 @@ fn iterations_of_all_derivations_count_together() {
 
 #[test]
 fn each_block_of_a_key_is_counted() {
-    use crate::pki::der::{integer, octets, oid, sequence};
-    let (aes_128, aes_192, aes_256) = (2, 22, 42);
-    let aes = |last: u8| oid(&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, last]);
+    let [aes_128, aes_192, aes_256] =
+        [2, 22, 42].map(|last| oid(&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, last]));
     let triple_des = oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x03, 0x07]);
-    let hmac = |last: u8| sequence(&[&oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x02, last])]);
-    let (sha1, sha256) = (Der::default(), hmac(9));
+    let [sha256, sha512] =
+        [9, 11].map(|last| sequence(&[&oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x02, last])]));
+    let sha1 = Der::default();
     for (case, function, cipher, vector, blocks) in [
-        ("AES-128, SHA-1", &sha1, aes(aes_128), 16, 1),
-        ("AES-192, SHA-1", &sha1, aes(aes_192), 16, 2),
-        ("AES-256, SHA-1", &sha1, aes(aes_256), 16, 2),
-        ("3DES, SHA-1", &sha1, triple_des.clone(), 8, 2),
-        ("3DES, SHA-256", &sha256, triple_des, 8, 1),
-        ("AES-256, SHA-256", &sha256, aes(aes_256), 16, 1),
-        ("AES-256, SHA-512", &hmac(11), aes(aes_256), 16, 1),
+        ("AES-128, SHA-1", &sha1, &aes_128, 16, 1),
+        ("AES-192, SHA-1", &sha1, &aes_192, 16, 2),
+        ("AES-256, SHA-1", &sha1, &aes_256, 16, 2),
+        ("3DES, SHA-1", &sha1, &triple_des, 8, 2),
+        ("3DES, SHA-256", &sha256, &triple_des, 8, 1),
+        ("AES-256, SHA-256", &sha256, &aes_256, 16, 1),
+        ("AES-256, SHA-512", &sha512, &aes_256, 16, 1),
     ] {
         let pbkdf2 = oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0C]);
         let derivation =
             sequence(&[&pbkdf2, &sequence(&[&octets(b"salt"), &integer(10), function])]);
-        let parameters = sequence(&[&derivation, &sequence(&[&cipher, &octets(&vec![0; vector])])]);
+        let parameters = sequence(&[&derivation, &sequence(&[cipher, &octets(&vec![0; vector])])]);
         let algorithm =
             [oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0D]).as_slice(), &parameters]
                 .concat();
-        let outcome = |budget| {
-            decrypt(Reader::new(&algorithm), &[0; 16], password::NONE[1], &mut Budget::of(budget))
-                .err()
-        };
-        assert_eq!(outcome(10 * blocks - 1), Some(Pkcs12Error::Iterations), "{case}");
-        assert_ne!(outcome(10 * blocks), Some(Pkcs12Error::Iterations), "{case}");
+        for (units, is_too_little) in [(10 * blocks - 1, true), (10 * blocks, false)] {
+            let (file, budget) = (Reader::new(&algorithm), &mut Budget::of(units));
+            let error = decrypt(file, &[0; 16], password::NONE[1], budget).err();
+            assert_eq!(error == Some(Pkcs12Error::Iterations), is_too_little, "{case}: {error:?}");
+        }
     }
 }
 

@@ -26,14 +26,11 @@ pub(crate) fn write(key: Option<&[u8]>, certificates: &[&[u8]]) -> Option<Der> {
     let leaf_id =
         digest(&SHA1_FOR_LEGACY_USE_ONLY, certificates.first().copied().unwrap_or_default());
     let attributes = set(&sequence(&[&oid(LOCAL_KEY_ID), &set(&octets(leaf_id.as_ref()))]));
-    let bag = |kind: u8, value: &[u8], attributes: &[u8]| {
-        sequence(&[&oid(&[BAG, &[kind]].concat()), &context(0, value), attributes])
-    };
-    let certificate = |(index, der): (usize, &&[u8])| {
+    let bags = certificates.iter().enumerate().map(|(index, der)| {
         let value = sequence(&[&oid(X509_CERTIFICATE), &context(0, &octets(der))]);
         bag(CERTIFICATE_BAG, &value, if index == 0 && key.is_some() { &attributes } else { &[] })
-    };
-    let bags: Vec<Der> = certificates.iter().enumerate().map(certificate).collect();
+    });
+    let bags: Vec<Der> = bags.collect();
     let bags: Vec<&[u8]> = bags.iter().map(|bag| bag.as_slice()).collect();
     let certificates = data(&sequence(&bags));
     let keys = match key {
@@ -54,6 +51,10 @@ pub(crate) fn write(key: Option<&[u8]>, certificates: &[&[u8]]) -> Option<Der> {
     let mac = sequence(&[&sequence(&[&oid(SHA256), NULL]), &mac]);
     let mac = sequence(&[&mac, &octets(&salt), &integer(ITERATIONS)]);
     Some(sequence(&[&integer(3), &data(&safe), &mac]))
+}
+
+fn bag(kind: u8, value: &[u8], attributes: &[u8]) -> Der {
+    sequence(&[&oid(&[BAG, &[kind]].concat()), &context(0, value), attributes])
 }
 
 /// `ContentInfo` of plain data.
