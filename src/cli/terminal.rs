@@ -120,8 +120,8 @@ pub(super) fn printable(text: &str) -> String {
     line.replace(is_obeyed, " ") + end
 }
 
-fn is_obeyed(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+fn is_obeyed(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A terminal's width, else what `COLUMNS` says, as clap's help has it.
