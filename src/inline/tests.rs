@@ -1,7 +1,7 @@
 use super::*;
 use crate::cloud::Cloud;
 use crate::cloud::Clouds;
-use crate::provider_class::{Allowlist, IdentityChoice, TokenProxyUse};
+use crate::provider_class::{Allowlist, IdentityChoice, TemplatePlan, TokenProxyUse};
 use keysluice_plan::{ObjectEncoding, ObjectFormat, ObjectType, Part};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -221,10 +221,10 @@ fn the_identity_is_the_pods() {
         read(&Allowlist::default(), |context| files(&one, &[], Some("kv-0"), context)).unwrap();
     let (client_id, tenant_id) = ("c".to_owned(), "t".to_owned());
     assert_eq!(plan.identity, IdentityChoice::Federated { client_id, tenant_id });
-    let without = |context: &Context<'_>| {
+    let read = read(&Allowlist::default(), |context| {
         files(&one, &[], Some("kv-0"), &Context { client_id: None, ..*context })
-    };
-    let error = read(&Allowlist::default(), without).unwrap_err();
+    });
+    let error = read.unwrap_err();
     assert!(error.starts_with("KS105 clientID is not provided, and the ServiceAccount"), "{error}");
 }
 
@@ -234,8 +234,10 @@ fn of_paths(paths: &[&str], taken: &BTreeMap<&str, &str>) -> Result<Vec<String>,
         files(&[entry("keysluice.dev/file.a", "kv://kv-1/secrets/x")], &[], None, context)
     })?;
     let first = plan.files.remove(0);
-    let at = |path: &&str| FilePlan { path: path.parse().unwrap(), ..first.clone() };
-    plan.files = paths.iter().map(at).collect();
+    plan.files = paths
+        .iter()
+        .map(|path| FilePlan { path: path.parse().unwrap(), ..first.clone() })
+        .collect();
     let made = of_class("keysluice.dev/env-from", "app", &plan, taken, true);
     let made = made.map_err(|error| error.to_string())?;
     Ok(made.files.iter().map(|file| file.path.to_string()).collect())
@@ -273,18 +275,19 @@ proptest! {
     }
 }
 
+/// The templates of one annotation, beside the file `db`.
+fn templates(key: &str, text: &str) -> Result<Vec<TemplatePlan>, String> {
+    let one = [entry("keysluice.dev/file.db", "secrets/x")];
+    let entry = Entry { key, name: key.rsplit_once("template.").unwrap().1, reference: text };
+    let plan = read(&Allowlist::default(), |context| files(&one, &[entry], Some("kv-0"), context))?;
+    Ok(plan.templates)
+}
+
 #[test]
 fn a_template_is_made_of_inline_files() {
-    let one = [entry("keysluice.dev/file.db", "secrets/x")];
-    let made = |key: &'static str, text: &'static str| {
-        let entry = Entry { key, name: key.rsplit_once("template.").unwrap().1, reference: text };
-        let plan =
-            read(&Allowlist::default(), |context| files(&one, &[entry], Some("kv-0"), context));
-        plan.map(|plan| plan.templates)
-    };
     let key = "keysluice.dev/template.app.env";
-    let templates = made(key, "DB={{ files.db | dotenv }}\n").unwrap();
-    assert_eq!(templates[0].path.as_str(), "app.env");
+    let made = templates(key, "DB={{ files.db | dotenv }}\n").unwrap();
+    assert_eq!(made[0].path.as_str(), "app.env");
     for (key, text, expected) in [
         (key, "{{ files.db", "KS161 annotation keysluice.dev/template.app.env: template: line 1"),
         (
@@ -305,7 +308,7 @@ fn a_template_is_made_of_inline_files() {
             file of annotation keysluice.dev/file.db too",
         ),
     ] {
-        let error = made(key, text).unwrap_err();
+        let error = templates(key, text).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");
     }
 }

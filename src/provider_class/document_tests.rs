@@ -110,13 +110,15 @@ fn what_is_no_string_is_named_by_its_tag() {
     }
 }
 
+/// The keys of a mapping.
+fn keys(text: &str) -> Result<Vec<String>, String> {
+    let document = Document::parse(text, 100).map_err(|error| error.to_string())?;
+    let fields = document.fields("types.KeyVaultObject").map_err(|error| error.to_string())?;
+    Ok(fields.into_iter().map(|(key, _)| key.to_owned()).collect())
+}
+
 #[test]
 fn keys_are_unique_plain_and_case_sensitive() {
-    let keys = |text: &str| {
-        let document = Document::parse(text, 100).map_err(|error| error.to_string())?;
-        let fields = document.fields("types.KeyVaultObject").map_err(|error| error.to_string())?;
-        Ok::<_, String>(fields.into_iter().map(|(key, _)| key.to_owned()).collect::<Vec<_>>())
-    };
     for (text, expected) in [
         ("a: 1\nA: 2\n\"b\": 3\n4: 5", Ok(vec!["a", "A", "b", "4"])),
         ("{\"a\":1,\"b\":null}", Ok(vec!["a", "b"])),

@@ -9,16 +9,8 @@ fn specs(text: &str) -> Result<Vec<FilePlan>, String> {
 }
 
 fn with_warnings(text: &str, split: bool) -> Result<(Vec<FilePlan>, Vec<String>), String> {
-    let (cloud, limits) = (Cloud::well_known("").unwrap(), Allowlist::default());
     let mut doubts = Doubts::default();
-    let mut read = || {
-        let objects = parse(text, &mut doubts)?;
-        let files =
-            files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split, &mut doubts)?;
-        path_set(&files, &[], &Layout::new(files.iter().map(FilePlan::paths), []))?;
-        Ok(files)
-    };
-    let files = read().map_err(|error: ClassError| error.to_string())?;
+    let files = checked_files(text, split, &mut doubts).map_err(|error| error.to_string())?;
     Ok((
         files,
         doubts
@@ -27,6 +19,18 @@ fn with_warnings(text: &str, split: bool) -> Result<(Vec<FilePlan>, Vec<String>)
             .map(|warning| format!("{} {}", warning.reason, warning.text))
             .collect(),
     ))
+}
+
+fn checked_files(
+    text: &str,
+    split: bool,
+    doubts: &mut Doubts,
+) -> Result<Vec<FilePlan>, ClassError> {
+    let (cloud, limits) = (Cloud::well_known("").unwrap(), Allowlist::default());
+    let objects = parse(text, doubts)?;
+    let files = files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split, doubts)?;
+    path_set(&files, &[], &Layout::new(files.iter().map(FilePlan::paths), []))?;
+    Ok(files)
 }
 
 /// The files of one object of these lines.
@@ -119,9 +123,6 @@ fn hostile_documents_are_refused_by_size() {
     let long = "x".repeat(LIMIT_BYTES + 1);
     let many_aliases = format!("array: [&a \"{}\"{}]", "# ".repeat(4000), ", *a".repeat(40));
     let object = "'{objectName: a, objectType: key}',";
-    let fields = |count: usize| {
-        format!("array: ['{{objectName: a, objectType: key{}}}']", ", x: y".repeat(count))
-    };
     for (text, expected) in [
         (
             long,
@@ -146,7 +147,7 @@ fn hostile_documents_are_refused_by_size() {
             "KS120 objects: the document has more than 2048 elements",
         ),
         (
-            fields(200),
+            format!("array: ['{{objectName: a, objectType: key{}}}']", ", x: y".repeat(200)),
             "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: line \
              1: the document has more than 256 values",
         ),

@@ -147,15 +147,14 @@ mod tests {
     use super::*;
 
     fn object(secret_name: &str, secret_type: &str, data: &[(&str, &str)]) -> SecretObject {
-        let item = |(object_name, key): &(&str, &str)| SecretObjectData {
+        let data = data.iter().map(|(object_name, key)| SecretObjectData {
             object_name: (*object_name).into(),
             key: (*key).into(),
-        };
-        let data = data.iter().map(item).collect();
+        });
         SecretObject {
             secret_name: secret_name.into(),
             secret_type: secret_type.into(),
-            data,
+            data: data.collect(),
             ..SecretObject::default()
         }
     }
@@ -214,13 +213,15 @@ mod tests {
         }
     }
 
+    /// A Secret of these keys, each from the file `db`.
+    fn one(name: &str, secret_type: &str, keys: &[&str]) -> SecretObject {
+        let data: Vec<_> = keys.iter().map(|key| ("db", *key)).collect();
+        object(name, secret_type, &data)
+    }
+
     #[test]
     fn a_secret_that_the_api_server_would_refuse_or_trust_is_named() {
         let plan = plan();
-        let one = |name: &str, secret_type: &str, keys: &[&str]| {
-            let data: Vec<_> = keys.iter().map(|key| ("db", *key)).collect();
-            object(name, secret_type, &data)
-        };
         let tls = "kubernetes.io/tls";
         for (secret, code, expected) in [
             (one("a.b-1", "Opaque", &["K_1.x"]), "", ""),

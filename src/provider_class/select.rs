@@ -177,25 +177,20 @@ mod tests {
 
     #[test]
     fn one_or_several_and_all_secrets_only_with_a_warning() {
-        let shape = |text: &str| {
+        for (text, prefixes, codes) in [
+            ("", &[][..], &[][..]),
+            ("~", &[], &[]),
+            ("namePrefix: a", &["a"], &[]),
+            ("- namePrefix: a\n- {namePrefix: b}", &["a", "b"], &[]),
+            ("{}", &[""], &["KS144"]),
+            ("directory: d", &[""], &["KS144"]),
+        ] {
             let (read, warnings) = selections(text).unwrap();
-            let codes: Vec<_> = warnings.iter().map(|warning| warning.reason.code).collect();
-            (
-                read.into_iter()
-                    .map(|selection| selection.name_prefix.unwrap_or_default())
-                    .collect::<Vec<_>>(),
-                codes,
-            )
-        };
-        assert_eq!(shape(""), (vec![], vec![]));
-        assert_eq!(shape("~"), (vec![], vec![]));
-        assert_eq!(shape("namePrefix: a"), (vec!["a".to_owned()], vec![]));
-        assert_eq!(
-            shape("- namePrefix: a\n- {namePrefix: b}"),
-            (vec!["a".to_owned(), "b".to_owned()], vec![])
-        );
-        assert_eq!(shape("{}"), (vec![String::new()], vec!["KS144"]));
-        assert_eq!(shape("directory: d"), (vec![String::new()], vec!["KS144"]));
+            let found = read.iter().map(|one| one.name_prefix.as_deref().unwrap_or_default());
+            assert_eq!(found.collect::<Vec<_>>(), prefixes, "{text}");
+            let found = warnings.iter().map(|warning| warning.reason.code);
+            assert_eq!(found.collect::<Vec<_>>(), codes, "{text}");
+        }
     }
 
     #[test]

@@ -116,12 +116,13 @@ fn a_secret_is_made_of_a_template_too() {
     use super::super::{SecretObject, SecretObjectData, check_secret_objects};
     let parameters = [("templates", "{path: dsn, template: 'a'}")];
     let plan = bare(&with(&parameters)).unwrap();
-    let secret = |object_name: &str| SecretObject {
-        secret_name: "s".into(),
-        secret_type: "Opaque".into(),
-        data: vec![SecretObjectData { object_name: object_name.into(), key: "k".into() }],
-        ..SecretObject::default()
-    };
-    assert!(check_secret_objects(&[secret("dsn")], &plan).is_ok());
-    assert!(check_secret_objects(&[secret("other")], &plan).is_err());
+    for (object_name, is_a_file) in [("dsn", true), ("other", false)] {
+        let secret = SecretObject {
+            secret_name: "s".into(),
+            secret_type: "Opaque".into(),
+            data: vec![SecretObjectData { object_name: object_name.into(), key: "k".into() }],
+            ..SecretObject::default()
+        };
+        assert_eq!(check_secret_objects(&[secret], &plan).is_ok(), is_a_file, "{object_name}");
+    }
 }

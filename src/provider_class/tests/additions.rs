@@ -14,9 +14,13 @@ fn of_type(object_type: &str, lines: &str) -> Result<Vec<FilePlan>, String> {
     bare(&with(&[("objects", &objects)])).map(|plan| plan.files).map_err(|error| error.to_string())
 }
 
+/// The one file of an object of this type with these lines added.
+fn file(object_type: &str, lines: &str) -> FilePlan {
+    of_type(object_type, lines).unwrap().remove(0)
+}
+
 #[test]
 fn certificates_pfx_and_histories_are_taken() {
-    let file = |object_type: &str, lines: &str| of_type(object_type, lines).unwrap().remove(0);
     assert_eq!(file("cert", "").object_type, ObjectType::Cert);
     let pfx = file(
         "secret",
@@ -66,14 +70,11 @@ fn parts_are_files_of_the_certificates_secret() {
         let found: Vec<_> =
             files.iter().map(|file| (file.path.as_str(), file.part.unwrap())).collect();
         assert_eq!(found, *expected, "{lines}");
-        let plain = |file: &FilePlan| (file.format, file.encoding, file.split);
-        assert!(files.iter().all(|file| file.object_type == *fetched), "{lines}");
-        assert!(
-            files
-                .iter()
-                .all(|file| plain(file) == (ObjectFormat::Pem, ObjectEncoding::Utf8, false)),
-            "{lines}"
-        );
+        for file in &files {
+            assert_eq!(file.object_type, *fetched, "{lines}");
+            let form = (file.format, file.encoding, file.split);
+            assert_eq!(form, (ObjectFormat::Pem, ObjectEncoding::Utf8, false), "{lines}");
+        }
     }
     let empty = files("parts: []").unwrap();
     assert_eq!((empty.len(), empty[0].part), (1, None));
@@ -200,23 +201,25 @@ fn a_class_an_object_or_a_selection_names_its_vault_by_url() {
     );
 }
 
+/// Whether the object is split, by the parameter of its class and the choice of the operator.
+fn is_split(flag: &str, operators: bool, object: &str) -> bool {
+    let (clouds, limits) = (clouds(), Allowlist::default());
+    let objects = format!("array: ['{object}']");
+    let class = with(&[("writeCertAndKeyInSeparateFiles", flag), ("objects", &objects)]);
+    let context = Context {
+        clouds: &clouds,
+        client_id: None,
+        tenant_id: None,
+        limits: &limits,
+        service_principal: None,
+        split_certificates: operators,
+        token_proxy: TokenProxyUse::Unavailable,
+    };
+    resolve(&class, &BTreeMap::new(), &context).unwrap().files[0].split
+}
+
 #[test]
 fn separate_files_are_the_choice_of_the_class_then_of_the_operator() {
-    let (clouds, limits) = (clouds(), Allowlist::default());
-    let split = |flag: &str, operators: bool, object: &str| {
-        let objects = format!("array: ['{object}']");
-        let class = with(&[("writeCertAndKeyInSeparateFiles", flag), ("objects", &objects)]);
-        let context = Context {
-            clouds: &clouds,
-            client_id: None,
-            tenant_id: None,
-            limits: &limits,
-            service_principal: None,
-            split_certificates: operators,
-            token_proxy: TokenProxyUse::Unavailable,
-        };
-        resolve(&class, &BTreeMap::new(), &context).unwrap().files[0].split
-    };
     let secret = "{objectName: a, objectType: secret}";
     for (flag, operators, expected) in [
         ("", false, false),
@@ -225,14 +228,14 @@ fn separate_files_are_the_choice_of_the_class_then_of_the_operator() {
         ("False", true, false),
         (" T ", false, true),
     ] {
-        assert_eq!(split(flag, operators, secret), expected, "{flag:?} {operators}");
+        assert_eq!(is_split(flag, operators, secret), expected, "{flag:?} {operators}");
     }
     for other in [
         "{objectName: a, objectType: key}",
         "{objectName: a, objectType: cert}",
         "{objectName: a, objectType: secret, jsonKey: b}",
     ] {
-        assert!(!split("true", true, other), "{other}");
+        assert!(!is_split("true", true, other), "{other}");
     }
     assert!(
         bare(&with(&[("writeCertAndKeyInSeparateFiles", "yes")]))
@@ -242,11 +245,14 @@ fn separate_files_are_the_choice_of_the_class_then_of_the_operator() {
     );
 }
 
+/// What is wrong with a class of this parameter; empty if nothing is.
+fn error_of(name: &str, value: &str) -> String {
+    let plan = bare(&with(&[(name, value)]));
+    plan.err().map(|error| error.to_string()).unwrap_or_default()
+}
+
 #[test]
 fn every_field_of_the_reference_is_read() {
-    let refused = |result: Result<ClassPlan, ClassError>| {
-        result.err().map(|error| error.to_string()).unwrap_or_default()
-    };
     for entry in
         reference::PARAMETERS.iter().filter(|entry| entry.reader != reference::Reader::Nobody)
     {
@@ -264,7 +270,7 @@ fn every_field_of_the_reference_is_read() {
     }
     for entry in reference::OBJECT_FIELDS {
         let objects = format!("array: ['{{{}: [[]]}}']", entry.name);
-        let error = refused(bare(&with(&[("objects", &objects)])));
+        let error = error_of("objects", &objects);
         let read_first = error.contains(&format!("{}: unmarshal failed", entry.name));
         assert!(
             read_first || entry.reader == reference::Reader::Keysluice,
@@ -273,11 +279,11 @@ fn every_field_of_the_reference_is_read() {
         );
         let objects =
             format!("array: ['{{objectName: a, objectType: secret, {}: [[]]}}']", entry.name);
-        let error = refused(bare(&with(&[("objects", &objects)])));
+        let error = error_of("objects", &objects);
         assert!(error.contains(entry.name), "{}: {error}", entry.name);
     }
     for entry in reference::SELECT_FIELDS {
-        let error = refused(bare(&with(&[("select", &format!("{}: [[]]", entry.name))])));
+        let error = error_of("select", &format!("{}: [[]]", entry.name));
         assert!(
             error.starts_with(&format!("KS138 select: {}: ", entry.name)),
             "{}: {error}",

@@ -92,6 +92,11 @@ fn a_field_without_a_value_is_left_out_as_the_api_server_leaves_it_out() {
     );
 }
 
+/// JSON that starts like this, with a list of very many such elements at its end.
+fn long_list(start: &str, element: &str) -> String {
+    format!("{start}{}{element}]}}", format!("{element},").repeat(300_000))
+}
+
 #[test]
 fn the_json_of_a_spec_reads_like_a_manifest_and_hostile_ones_take_little() {
     let spec = json!({"provider": "azure", "parameters": {"objects": "x\n", "a": "\u{e4}\""},
@@ -101,14 +106,11 @@ fn the_json_of_a_spec_reads_like_a_manifest_and_hostile_ones_take_little() {
     let read = ProviderClass::from_value(&value);
     assert_eq!(ProviderClass::from_json("n", "c", &spec.to_string()), read);
     let entries = "KS147 spec has more than 4096 entries in parameters and secretObjects";
-    let long = |start: &str, element: &str| {
-        format!("{start}{}{element}]}}", format!("{element},").repeat(300_000))
-    };
     let names: Vec<String> = (0..5000).map(|number| format!("\"{number}\":\"\"")).collect();
     for (spec, expected) in [
-        (long("{\"provider\":\"azure\",\"secretObjects\":[", "{}"), entries),
+        (long_list("{\"provider\":\"azure\",\"secretObjects\":[", "{}"), entries),
         (
-            long("{\"provider\":\"azure\",\"secretObjects\":[{\"data\":[", "{\"a\":0}") + "]}",
+            long_list("{\"provider\":\"azure\",\"secretObjects\":[{\"data\":[", "{\"a\":0}") + "]}",
             entries,
         ),
         (format!("{{\"parameters\":{{{}}}}}", names.join(",")), entries),
@@ -124,9 +126,9 @@ fn the_json_of_a_spec_reads_like_a_manifest_and_hostile_ones_take_little() {
     }
     // What nobody reads may be of any length, and another provider's class is left alone whatever
     // stands in it.
-    let ignored = long("{\"provider\":\"azure\",\"x\":[", "0");
+    let ignored = long_list("{\"provider\":\"azure\",\"x\":[", "0");
     assert!(ProviderClass::from_json("n", "c", &ignored).unwrap().memory_bytes() < 2048);
-    let foreign = long("{\"provider\":\"aws\",\"secretObjects\":[", "{}");
+    let foreign = long_list("{\"provider\":\"aws\",\"secretObjects\":[", "{}");
     assert_eq!(ProviderClass::from_json("n", "c", &foreign).unwrap().provider, "aws");
 }
 

@@ -1,5 +1,7 @@
 //! Faults of real classes: what is said of them, a table a kind.
 
+use super::super::YamlError;
+use super::super::document::Document;
 use super::*;
 
 fn error_of(parameters: &[(&str, &str)]) -> String {
@@ -32,24 +34,25 @@ fn kind_f1_glued_comments_in_objects_are_comments() {
     assert_eq!(plan.selections[0].name_prefix.as_deref(), Some("app-"));
 }
 
+/// The strings below `array`.
+fn strings_of(text: &str) -> Result<Vec<String>, YamlError> {
+    let document = Document::parse(text, usize::MAX)?;
+    let mut strings = Vec::new();
+    for (key, value) in document.fields("types.StringArray")? {
+        for item in if key == "array" { document.items(value)? } else { &[] } {
+            strings.extend(document.string(*item)?.map(str::to_owned));
+        }
+    }
+    Ok(strings)
+}
+
 #[test]
 fn kind_f1_objects_documents_are_read_as_the_provider_reads_them() {
-    use super::super::document::Document;
     let mut read = 0;
     for line in include_str!("../../../tests/data/yaml/objects.jsonl").lines() {
         let case: Vec<serde_json::Value> = serde_json::from_str(line).unwrap();
         let text = case[0].as_str().unwrap();
-        let strings = || -> Result<Vec<String>, super::super::YamlError> {
-            let document = Document::parse(text, usize::MAX)?;
-            let mut strings = Vec::new();
-            for (key, value) in document.fields("types.StringArray")? {
-                for item in if key == "array" { document.items(value)? } else { &[] } {
-                    strings.extend(document.string(*item)?.map(str::to_owned));
-                }
-            }
-            Ok(strings)
-        };
-        match (strings(), case.get(1)) {
+        match (strings_of(text), case.get(1)) {
             (Ok(found), Some(expected)) => {
                 assert_eq!(serde_json::json!(found), *expected, "{text:?}");
                 read += 1;

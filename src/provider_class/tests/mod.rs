@@ -86,21 +86,15 @@ fn a_class_becomes_files_of_one_vault() {
     assert_eq!(plan.identity, federated("c", "t"));
     assert_eq!(plan.cloud.name, "AzurePublicCloud");
     assert_eq!((plan.refresh_interval, plan.warnings), (None, vec![]));
-    let file = |path: &str,
-                mode: &str,
-                object_type,
-                name: &str,
-                version: Option<&str>,
-                encoding,
-                index| FilePlan {
-        path: path.parse().unwrap(),
-        mode: mode.parse().unwrap(),
+    let db = FilePlan {
+        path: "dir/db.txt".parse().unwrap(),
+        mode: "0400".parse().unwrap(),
         vault: "https://kv-1.vault.azure.net/".parse().unwrap(),
-        object_type,
-        name: name.parse().unwrap(),
-        version: version.map(|version| version.parse().unwrap()),
+        object_type: ObjectType::Secret,
+        name: "db".parse().unwrap(),
+        version: Some("0123".parse().unwrap()),
         format: ObjectFormat::Pem,
-        encoding,
+        encoding: ObjectEncoding::Base64,
         history: None,
         part: None,
         split: false,
@@ -109,21 +103,19 @@ fn a_class_becomes_files_of_one_vault() {
         owner: None,
         group: None,
         variable: None,
-        index,
+        index: 0,
     };
-    let expected = vec![
-        file(
-            "dir/db.txt",
-            "0400",
-            ObjectType::Secret,
-            "db",
-            Some("0123"),
-            ObjectEncoding::Base64,
-            0,
-        ),
-        file("signing", "0644", ObjectType::Key, "signing", None, ObjectEncoding::Utf8, 1),
-    ];
-    assert_eq!(plan.files, expected);
+    let signing = FilePlan {
+        path: "signing".parse().unwrap(),
+        mode: "0644".parse().unwrap(),
+        object_type: ObjectType::Key,
+        name: "signing".parse().unwrap(),
+        version: None,
+        encoding: ObjectEncoding::Utf8,
+        index: 1,
+        ..db.clone()
+    };
+    assert_eq!(plan.files, [db, signing]);
 }
 
 #[test]

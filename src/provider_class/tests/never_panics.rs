@@ -154,16 +154,19 @@ fn made(plan: &Plan) -> Vec<String> {
         };
         versions.into_iter().map(move |path| (path, file.split))
     });
-    let halves = |(path, split): (String, bool)| {
+    let paths = versions.flat_map(|(path, split)| {
         let halves = [".crt", ".key"].map(|half| format!("{path}{half}"));
         halves.into_iter().filter(move |_| split).chain([path])
-    };
-    versions.flat_map(halves).collect()
+    });
+    paths.collect()
+}
+
+fn pick(values: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(values)
 }
 
 /// Mostly good objects, with what goes together and what does not.
 fn object() -> impl Strategy<Value = String> {
-    let pick = |values: &'static [&'static str]| prop::sample::select(values.to_vec());
     (
         pick(&["a", "b", "tls"]),
         pick(&["secret", "secret", "key", "cert"]),

@@ -46,9 +46,9 @@ fn a_managed_identity_is_user_assigned_or_the_systems_and_needs_no_tenant() {
 #[test]
 fn pod_identity_is_workload_identity_once_the_service_account_is_annotated() {
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context = |client_id| Context {
+    let context = Context {
         clouds: &clouds,
-        client_id,
+        client_id: Some("sa-c"),
         tenant_id: Some("sa-t"),
         limits: &limits,
         service_principal: Some("creds"),
@@ -56,12 +56,13 @@ fn pod_identity_is_workload_identity_once_the_service_account_is_annotated() {
         token_proxy: TokenProxyUse::Unavailable,
     };
     let class = with(&[("usePodIdentity", "true"), ("clientID", ""), ("tenantID", "t")]);
-    let plan = resolve(&class, &BTreeMap::new(), &context(Some("sa-c"))).unwrap();
+    let plan = resolve(&class, &BTreeMap::new(), &context).unwrap();
     assert_eq!(plan.identity, federated("sa-c", "t"));
     let codes: Vec<&str> = plan.warnings.iter().map(|warning| warning.reason.code).collect();
     assert!(codes.contains(&"KS164"), "{codes:?}");
     for client_id in [None, Some(" ")] {
-        let error = resolve(&class, &BTreeMap::new(), &context(client_id)).unwrap_err();
+        let without = Context { client_id, ..context };
+        let error = resolve(&class, &BTreeMap::new(), &without).unwrap_err();
         assert_eq!(error.reason().code, "KS112", "{error}");
     }
 }
