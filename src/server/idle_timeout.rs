@@ -130,23 +130,23 @@ mod tests {
         assert_eq!((found, seconds), (Activity::Stuck, 5 + limits.finish.as_secs()));
     }
 
+    /// Whether a new request of this connection has a place, and its guard.
+    fn ask_for_place(activity: &Arc<ConnectionActivity>) -> (bool, InFlightGuard) {
+        let mut guard = InFlightGuard::new(Arc::clone(activity));
+        (guard.take_place(100), guard)
+    }
+
     #[test]
     fn the_first_eight_requests_of_a_connection_always_have_a_place() {
         let in_flight = Gauge::default();
         let (connections, reviews) = (ByteBudget::new(1 << 20), ByteBudget::new(1 << 20));
         let source = Arc::new(Source::alone(Arc::clone(&connections), Arc::clone(&reviews)));
-        let connection =
-            || Arc::new(ConnectionActivity::new(Arc::clone(&source), in_flight.clone()));
-        let (greedy, modest) = (connection(), connection());
-        let place = |activity: &Arc<ConnectionActivity>| {
-            let mut guard = InFlightGuard::new(Arc::clone(activity));
-            let has_place = guard.take_place(100);
-            (has_place, guard)
-        };
-        let many: Vec<_> = (0..80).map(|_| place(&greedy)).collect();
+        let greedy = Arc::new(ConnectionActivity::new(Arc::clone(&source), in_flight.clone()));
+        let modest = Arc::new(ConnectionActivity::new(Arc::clone(&source), in_flight.clone()));
+        let many: Vec<_> = (0..80).map(|_| ask_for_place(&greedy)).collect();
         assert_eq!(many.iter().filter(|(has_place, _)| *has_place).count(), 75);
         // A burst is counted in order: eight of twenty at once are the first eight.
-        let burst: Vec<_> = (0..20).map(|_| place(&modest)).collect();
+        let burst: Vec<_> = (0..20).map(|_| ask_for_place(&modest)).collect();
         assert_eq!(burst.iter().filter(|(has_place, _)| *has_place).count(), 8);
         drop((many, burst));
         assert_eq!((in_flight.get(), greedy.open_requests(), modest.open_requests()), (0, 0, 0));

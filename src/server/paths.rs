@@ -161,8 +161,9 @@ mod tests {
     const OURS: &str = "/mutate/abcdefghijklmnopqrstuvwxyz012345";
 
     fn answering(looks: u64, paths: &[&str], named: &[&str]) -> AnsweredPaths {
-        let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
-        AnsweredPaths { looks, paths: owned(paths), named: owned(named) }
+        let [paths, named] =
+            [paths, named].map(|list| list.iter().map(|path| (*path).to_owned()).collect());
+        AnsweredPaths { looks, paths, named }
     }
 
     fn followed(first: AnsweredPaths) -> (watch::Sender<AnsweredPaths>, Arc<Notify>, Arc<Paths>) {
@@ -227,11 +228,12 @@ mod tests {
             }
             count
         });
-        let guess = |number: u32| {
-            let paths = Arc::clone(&paths);
-            tokio::spawn(async move { paths.accepts(&format!("/mutate/{number}")).await })
-        };
-        let crowd: Vec<_> = (0..2 * MAX_WAITING).map(guess).collect();
+        let crowd: Vec<_> = (0..2 * MAX_WAITING)
+            .map(|number| {
+                let paths = Arc::clone(&paths);
+                tokio::spawn(async move { paths.accepts(&format!("/mutate/{number}")).await })
+            })
+            .collect();
         for one in crowd {
             assert!(!one.await.unwrap());
         }

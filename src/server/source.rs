@@ -111,8 +111,8 @@ mod tests {
     #[test]
     fn one_source_may_take_three_quarters_and_others_a_little_of_the_rest() {
         let pool = ByteBudget::new(1600);
-        let source = || Source::alone(ByteBudget::new(0), Arc::clone(&pool));
-        let (greedy, modest) = (source(), source());
+        let greedy = Source::alone(ByteBudget::new(0), Arc::clone(&pool));
+        let modest = Source::alone(ByteBudget::new(0), Arc::clone(&pool));
         assert!(greedy.take_review(1200));
         assert!(!greedy.take_review(1));
         greedy.give_review(1);

@@ -312,10 +312,14 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_source_and_an_ipv4_address_too() {
-        let source = |text: &str| source_of(text.parse().unwrap());
-        assert_eq!(source("fd00::1:2:3:4"), source("fd00::5"));
-        assert_ne!(source("fd00:0:0:1::1"), source("fd00::1"));
-        assert_eq!(source("::ffff:10.1.2.3"), source("10.1.2.3"));
-        assert_ne!(source("10.1.2.4"), source("10.1.2.3"));
+        for (one, other, is_same) in [
+            ("fd00::1:2:3:4", "fd00::5", true),
+            ("fd00:0:0:1::1", "fd00::1", false),
+            ("::ffff:10.1.2.3", "10.1.2.3", true),
+            ("10.1.2.4", "10.1.2.3", false),
+        ] {
+            let [source, other_source] = [one, other].map(|text| source_of(text.parse().unwrap()));
+            assert_eq!(source == other_source, is_same, "{one} {other}");
+        }
     }
 }

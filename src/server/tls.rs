@@ -200,17 +200,12 @@ mod tests {
     fn renew(directory: &Path) -> CertificateDer<'static> {
         let leaf =
             CertificateAuthority::generate().unwrap().issue(&["localhost".to_owned()]).unwrap();
-        let pem = |label: &str, der: &[u8]| {
-            format!(
-                "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-                BASE64_STANDARD.encode(der)
-            )
-        };
-        let files = [
-            ("tls.key", pem("PRIVATE KEY", leaf.key.secret_der())),
-            ("tls.crt", pem("CERTIFICATE", &leaf.chain[0])),
-        ];
-        for (name, text) in files {
+        for (name, label, der) in [
+            ("tls.key", "PRIVATE KEY", leaf.key.secret_der()),
+            ("tls.crt", "CERTIFICATE", &leaf.chain[0]),
+        ] {
+            let body = BASE64_STANDARD.encode(der);
+            let text = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
             let partial = directory.join("partial");
             std::fs::File::create(&partial).unwrap().write_all(text.as_bytes()).unwrap();
             std::fs::rename(partial, directory.join(name)).unwrap();

@@ -122,8 +122,7 @@ impl<C: Cluster> Handler<C> {
         let begun = Instant::now();
         worked::begin(begun);
         let incoming = workload::read(body)?;
-        let read = || incoming.warnings(&self.settings, &facts);
-        let warnings = catch_unwind(AssertUnwindSafe(read));
+        let warnings = catch_unwind(AssertUnwindSafe(|| incoming.warnings(&self.settings, &facts)));
         self.turns.note(source, &namespace, begun.elapsed());
         Ok(match warnings {
             Ok(warnings) => Some(self.warn(&incoming, &warnings)),

@@ -57,11 +57,11 @@ fn a_token_of_a_pod_says_whose_it_is() {
 #[test]
 fn a_token_for_somebody_else_or_another_time_is_refused_in_words() {
     let cluster = cluster();
-    let kubernetes = |pod: Value, account: &str| {
-        json!({"kubernetes.io": {"namespace": "shop", "pod": pod,
-            "serviceaccount": {"name": account}}})
-    };
-    let other = json!({"sub": "system:serviceaccount:shop:app",
+    let without_pod = json!({"kubernetes.io": {"namespace": "shop", "pod": null,
+        "serviceaccount": {"name": "app"}}});
+    let other_account = json!({"kubernetes.io": {"namespace": "shop", "pod": {"name": "p"},
+        "serviceaccount": {"name": "other"}}});
+    let other_namespace = json!({"sub": "system:serviceaccount:shop:app",
         "kubernetes.io": {"namespace": "vault", "pod": {"name": "p"},
         "serviceaccount": {"name": "app"}}});
     for (changes, expected) in [
@@ -72,10 +72,10 @@ fn a_token_for_somebody_else_or_another_time_is_refused_in_words() {
         (json!({"exp": NOW}), "expired 0 s ago"),
         (json!({"exp": NOW - 100}), "expired 100 s ago"),
         (json!({"nbf": NOW + 100}), "valid in 100 s"),
-        (kubernetes(Value::Null, "app"), "not bound to a pod"),
+        (without_pod, "not bound to a pod"),
         (json!({"kubernetes.io": null}), "not bound to a pod"),
-        (kubernetes(json!({"name": "p"}), "other"), "subject"),
-        (other, "subject"),
+        (other_account, "subject"),
+        (other_namespace, "subject"),
     ] {
         let error = cluster.keys.verify(&signed(&cluster, &changes), NOW).unwrap_err();
         assert!(error.to_string().contains(expected), "{changes}: {error}");
@@ -98,22 +98,26 @@ fn only_a_key_of_the_cluster_signs_and_only_in_its_own_way() {
     let shared = jsonwebtoken::encode(&header(Algorithm::HS256, "a"), &claims(&json!({})), &secret);
     let shared = cluster.keys.verify(&shared.unwrap(), NOW);
     assert!(matches!(shared, Err(TokenError::Algorithm { .. })), "{shared:?}");
-    let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let payload = encode(&claims(&json!({})));
+    let payload = encoded(&claims(&json!({})));
     for algorithm in ["none", "None", "HS256", "RS256", "PS256"] {
-        let head = encode(&json!({"alg": algorithm, "kid": "a"}));
+        let head = encoded(&json!({"alg": algorithm, "kid": "a"}));
         for signature in ["", good.rsplit('.').next().unwrap()] {
             assert!(cluster.keys.verify(&format!("{head}.{payload}.{signature}"), NOW).is_err());
         }
     }
     let (head, rest) = good.split_once('.').unwrap();
     let (_, signature) = rest.split_once('.').unwrap();
-    let other = encode(&claims(&json!({"sub": "system:serviceaccount:shop:other"})));
+    let other = encoded(&claims(&json!({"sub": "system:serviceaccount:shop:other"})));
     let moved = cluster.keys.verify(&format!("{head}.{other}.{signature}"), NOW);
     assert!(matches!(moved, Err(TokenError::Signature)), "{moved:?}");
     for text in ["", ".", "..", "a.b.c", "Bearer x", &"x".repeat(10_000)] {
         assert!(matches!(cluster.keys.verify(text, NOW), Err(TokenError::Missing)));
     }
+}
+
+/// A header or the claims as they are in a token.
+fn encoded(value: &Value) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
 fn cluster_of_a_stranger() -> Cluster {

@@ -70,11 +70,10 @@ mod tests {
     use super::*;
 
     fn caller(namespace: &str, expires: i64) -> Arc<Caller> {
-        let text = |text: &str| text.to_owned();
         Arc::new(Caller {
-            namespace: text(namespace),
-            service_account: text("a"),
-            pod: text("p"),
+            namespace: namespace.to_owned(),
+            service_account: "a".to_owned(),
+            pod: "p".to_owned(),
             expires,
         })
     }
