@@ -137,19 +137,21 @@ fn names_of_any_length_cost_neither_time_nor_a_long_message() {
     assert!(message.starts_with("KS210") && message.len() < 2100, "{}", message.len());
 }
 
+/// A review of a pod that is created.
+fn creation(uid: &str, namespace: &str, pod: &Value) -> String {
+    review(&json!({"uid": uid, "operation": "CREATE", "namespace": namespace, "object": pod}))
+        .to_string()
+}
+
 #[test]
 fn what_would_be_echoed_has_a_length_that_an_api_server_gives_it() {
-    let request = |uid: &str, namespace: &str| {
-        review(&json!({"uid": uid, "operation": "CREATE", "namespace": namespace, "object": pod()}))
-            .to_string()
-    };
     let long = "u".repeat(6_000_000);
-    let error = read(request(&long, "n").as_bytes()).unwrap_err().to_string();
+    let error = read(creation(&long, "n", &pod()).as_bytes()).unwrap_err().to_string();
     assert_eq!(error, "request.uid has 6000000 bytes, an API server's has 36");
-    assert!(read(request(&long[..256], "n").as_bytes()).is_ok());
+    assert!(read(creation(&long[..256], "n", &pod()).as_bytes()).is_ok());
     let kind = json!({"apiVersion": long, "kind": long}).to_string();
     assert!(read(kind.as_bytes()).unwrap_err().to_string().len() < 400);
-    let body = request("u", &long);
+    let body = creation("u", &long, &pod());
     let incoming = read(body.as_bytes()).unwrap();
     assert_eq!(incoming.needs(&settings()), Needs::default());
     let answer = incoming.answer(&settings(), &facts());
@@ -157,15 +159,15 @@ fn what_would_be_echoed_has_a_length_that_an_api_server_gives_it() {
     assert!(answer.body.len() < 1000);
 }
 
+/// Why nothing happens to this pod where the driver is installed.
+fn because(pod: &Value) -> Option<String> {
+    let body = creation("u", "n", pod);
+    let facts = Facts { csi_driver_installed: true, ..facts() };
+    read(body.as_bytes()).unwrap().answer(&settings(), &facts).because()
+}
+
 #[test]
 fn a_pod_that_is_left_alone_says_why() {
-    let because = |pod: &Value| {
-        let body =
-            review(&json!({"uid": "u", "operation": "CREATE", "namespace": "n", "object": pod}))
-                .to_string();
-        let facts = Facts { csi_driver_installed: true, ..facts() };
-        read(body.as_bytes()).unwrap().answer(&settings(), &facts).because()
-    };
     let mut left = pod();
     left["spec"]["volumes"] = json!([{"name": "v", "csi": {
         "driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);

@@ -60,8 +60,10 @@ pub struct WorkloadOutline<'a>(super::Incoming<'a>);
 pub fn read(body: &[u8]) -> Result<IncomingWorkload<'_>, ReviewError> {
     let Review { api_version, request } = json::from_slice(body)?;
     let mut request = request.ok_or(ReviewError::NoRequest)?;
-    let missing = || JsonError::new(Problem::Missing("uid"), body.len()).in_field("request");
-    let uid = request.uid.take().ok_or_else(missing)?;
+    let uid = request
+        .uid
+        .take()
+        .ok_or_else(|| JsonError::new(Problem::Missing("uid"), body.len()).in_field("request"))?;
     let mut workload = request.object.unwrap_or_default();
     if matches!(&*request.kind.group, "apps" | "batch") {
         // A webhook that converts may leave it out.
@@ -123,19 +125,18 @@ impl IncomingWorkload<'_> {
         let (of_owner, of_pod) = (&self.workload.metadata, &pod.metadata);
         let keys = of_owner.annotations.iter().map(|(key, _)| key);
         let kind = &*self.workload.kind;
-        let is_on_pod = |key: &str| of_pod.annotations.find(key).is_some();
-        let annotation = mutate::misplaced_annotation(kind, keys, is_on_pod);
-        let has = |map: &json::StringMap<'_>| map.find(USE_LABEL).is_some();
+        let annotation =
+            mutate::misplaced_annotation(kind, keys, |key| of_pod.annotations.find(key).is_some());
         // Who writes "false" or nothing means it.
         let value = of_pod.labels.find(USE_LABEL);
         let is_meant = value.is_some_and(|value| matches!(value, "" | "false"));
         let places = LabelPlaces {
             value: value.map(|value| format!("{value:?}")),
-            is_pod_annotation: has(&of_pod.annotations),
+            is_pod_annotation: of_pod.annotations.find(USE_LABEL).is_some(),
             // A misspelt one alone does not select the workload.
             misspelt: None,
-            is_workload_label: has(&of_owner.labels),
-            is_workload_annotation: has(&of_owner.annotations),
+            is_workload_label: of_owner.labels.find(USE_LABEL).is_some(),
+            is_workload_annotation: of_owner.annotations.find(USE_LABEL).is_some(),
         };
         let label = if is_selected || is_meant { None } else { places.text(Some(kind)) };
         let label = label.map(|text| format!("{} {text}", reason::KS814));

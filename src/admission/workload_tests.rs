@@ -132,45 +132,48 @@ fn warnings_of_pods_are_passed_on_as_they_are() {
     assert!(warnings[0].starts_with("KS250 "), "{warnings:?}");
 }
 
+/// A template without volumes.
+fn template_with_labels(labels: &Value) -> Value {
+    json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app"}]}})
+}
+
+/// The metadata of a workload with one label or annotation.
+fn named_with(field: &str, key: &str, value: &str) -> Value {
+    let mut metadata = named();
+    metadata[field] = json!({ key: value });
+    metadata
+}
+
 #[test]
 fn a_label_or_annotation_in_the_wrong_place_is_named() {
     let label = "azure.workload.identity/use";
-    let without = |labels: Value| {
-        json!({"metadata": {"labels": labels},
-        "spec": {"containers": [{"name": "app"}]}})
-    };
-    let owner = |field: &str, key: &str, value: &str| {
-        let mut metadata = named();
-        metadata[field] = json!({ key: value });
-        metadata
-    };
     for (template, metadata, expected) in [
         (
-            without(json!({})),
-            owner("labels", label, "true"),
+            template_with_labels(&json!({})),
+            named_with("labels", label, "true"),
             "KS814 azure.workload.identity/use is \
             among the labels of the Deployment, not of its pod template; hint: ",
         ),
         (
-            without(json!({})),
-            owner("annotations", label, "true"),
+            template_with_labels(&json!({})),
+            named_with("annotations", label, "true"),
             "KS814 azure.workload.identity/\
             use is among the annotations of the Deployment",
         ),
         (
-            without(json!({label: "True"})),
+            template_with_labels(&json!({label: "True"})),
             named(),
             "KS814 azure.workload.identity/use is \"True\" \
             here, not \"true\"",
         ),
         (
             template("kv"),
-            owner("annotations", "keysluice.dev/gate", "none"),
+            named_with("annotations", "keysluice.dev/gate", "none"),
             "KS291 annotation \
             keysluice.dev/gate is on the Deployment itself, not on its pod template",
         ),
-        (without(json!({label: "false"})), owner("labels", label, "true"), ""),
-        (without(json!({})), named(), ""),
+        (template_with_labels(&json!({label: "false"})), named_with("labels", label, "true"), ""),
+        (template_with_labels(&json!({})), named(), ""),
     ] {
         let warnings = answer(&review(KINDS[0], &template, &metadata), &facts());
         let first = warnings.first().map_or("", String::as_str);

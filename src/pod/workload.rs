@@ -140,39 +140,32 @@ mod tests {
         Some((pod.display_name().into_owned(), owner, hash))
     }
 
+    fn workload(api: &str, kind: &str, spec: &Value) -> Value {
+        json!({"apiVersion": api, "kind": kind, "metadata": {"name": "web"}, "spec": spec})
+    }
+
     #[test]
     fn a_pod_is_as_its_controller_creates_it() {
         let template = json!({"metadata": {"name": "ignored", "labels": {"a": "b"}},
             "spec": {"containers": []}});
-        let of = |api: &str, kind: &str, spec: Value| {
-            let mut workload = json!({"apiVersion": api, "kind": kind, "spec": spec});
-            workload["metadata"] = json!({"name": "web"});
-            workload
-        };
-        let plain = || json!({"template": template});
-        for (workload, owner, hash) in [
-            (
-                of("apps/v1", "Deployment", plain()),
-                "apps/v1 ReplicaSet web-0000000000",
-                EXAMPLE_HASH,
-            ),
-            (of("apps/v1", "StatefulSet", plain()), "apps/v1 StatefulSet web", ""),
-            (of("apps/v1", "DaemonSet", plain()), "apps/v1 DaemonSet web", ""),
-            (of("apps/v1", "ReplicaSet", plain()), "apps/v1 ReplicaSet web", ""),
-            (of("batch/v1", "Job", plain()), "batch/v1 Job web", ""),
-            (
-                of("batch/v1", "CronJob", json!({"jobTemplate": {"spec": plain()}})),
-                "batch/v1 Job web",
-                "",
-            ),
+        let plain = json!({"template": template});
+        let nested = json!({"jobTemplate": {"spec": plain}});
+        for (api, kind, spec, owner, hash) in [
+            ("apps/v1", "Deployment", &plain, "apps/v1 ReplicaSet web-0000000000", EXAMPLE_HASH),
+            ("apps/v1", "StatefulSet", &plain, "apps/v1 StatefulSet web", ""),
+            ("apps/v1", "DaemonSet", &plain, "apps/v1 DaemonSet web", ""),
+            ("apps/v1", "ReplicaSet", &plain, "apps/v1 ReplicaSet web", ""),
+            ("batch/v1", "Job", &plain, "batch/v1 Job web", ""),
+            ("batch/v1", "CronJob", &nested, "batch/v1 Job web", ""),
         ] {
+            let workload = workload(api, kind, spec);
             let expected = ("web- (prefix)".to_owned(), owner.to_owned(), hash.to_owned());
             assert_eq!(pod_of(&workload), Some(expected), "{workload}");
         }
         for none in [
-            of("apps/v1", "Deployment", json!({})),
-            of("batch/v1", "CronJob", plain()),
-            of("v1", "Service", plain()),
+            workload("apps/v1", "Deployment", &json!({})),
+            workload("batch/v1", "CronJob", &plain),
+            workload("v1", "Service", &plain),
         ] {
             assert_eq!(pod_of(&none), None, "{none}");
         }

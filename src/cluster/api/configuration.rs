@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn an_entry_names_what_the_api_server_calls() {
-        let marked = || json!({"keysluice.dev/path": "written-by-webhook"});
+        let marked = json!({"keysluice.dev/path": "written-by-webhook"});
         for (client_config, expected) in [
             (json!({"service": {"name": "s"}}), "/"),
             (json!({"service": {"path": ""}}), "/"),
@@ -321,10 +321,8 @@ mod tests {
             (json!({}), "/"),
         ] {
             let is_replaceable = client_config.get("service").is_some();
-            assert_eq!(
-                paths(&marked(), &client_config),
-                [EntryPath::new(expected, is_replaceable)]
-            );
+            let found = paths(&marked, &client_config);
+            assert_eq!(found, [EntryPath::new(expected, is_replaceable)]);
         }
     }
 

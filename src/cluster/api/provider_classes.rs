@@ -181,19 +181,22 @@ mod tests {
         json!({"provider": "azure", "parameters": {"keyvaultName": "kv-1", "objects": objects}})
     }
 
+    fn parameter_count(fact: Option<ClassFact>) -> usize {
+        match fact {
+            Some(ClassFact::Found(class)) => class.parameters.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn classes_are_found_invalid_ones_too_and_foreign_parameters_are_not_kept() {
         let mut table = ProviderClasses::new(MEBIBYTE);
-        let parameters = |fact: Option<ClassFact>| match fact {
-            Some(ClassFact::Found(class)) => class.parameters.len(),
-            other => panic!("{other:?}"),
-        };
         let ours = json!({"provider": "azure", "parameters": {"keyvaultName": "kv"}});
         let theirs = json!({"provider": "aws", "parameters": {"objects": "x".repeat(60_000)}});
         let broken = json!({"provider": "azure", "parameters": {"a": 1}});
-        assert_eq!(parameters(put(&mut table, "n", "ours", &ours)), 1);
+        assert_eq!(parameter_count(put(&mut table, "n", "ours", &ours)), 1);
         let bytes = table.bytes();
-        assert_eq!(parameters(put(&mut table, "n", "theirs", &theirs)), 0);
+        assert_eq!(parameter_count(put(&mut table, "n", "theirs", &theirs)), 0);
         assert!(table.bytes() - bytes < 1024);
         assert!(matches!(put(&mut table, "n", "broken", &broken), Some(ClassFact::Invalid(_))));
         table.remove("n", "broken");

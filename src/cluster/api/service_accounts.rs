@@ -141,18 +141,17 @@ mod tests {
     #[test]
     fn accounts_without_end_leave_room_for_those_of_another_namespace() {
         let mut table = table();
-        let id = |name: &str| {
-            let id = format!("{name}{}", "x".repeat(200));
-            json!({"azure.workload.identity/client-id": id})
-        };
+        let filler = "x".repeat(200);
         for number in 0..20_000 {
             let name = format!("a{number}");
-            upsert(&mut table, &annotated("greedy", &name, &id(&name)));
+            let id = json!({"azure.workload.identity/client-id": format!("{name}{filler}")});
+            upsert(&mut table, &annotated("greedy", &name, &id));
         }
         assert!((2000..4000).contains(&table.len()) && table.bytes() <= 1 << 20, "{}", table.len());
         for number in 0..100 {
             let name = format!("b{number}");
-            upsert(&mut table, &annotated("modest", &name, &id(&name)));
+            let id = json!({"azure.workload.identity/client-id": format!("{name}{filler}")});
+            upsert(&mut table, &annotated("modest", &name, &id));
             upsert(&mut table, &annotated("plain", &name, &json!({})));
         }
         for number in 0..100 {

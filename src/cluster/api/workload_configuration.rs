@@ -114,20 +114,22 @@ mod tests {
         serde_json::from_value(json!({"metadata": {}, "webhooks": [entry]})).unwrap()
     }
 
+    /// The operation that adds this field of the first webhook.
+    fn added(field: &str, value: &str) -> Value {
+        let path = format!("/webhooks/0/clientConfig/{field}");
+        json!({"op": "add", "path": path, "value": value})
+    }
+
     #[test]
     fn bundle_and_path_are_taken_over_where_they_differ() {
         let (pods, workloads) = (format!("/mutate/{LETTERS}"), format!("/validate/{LETTERS}"));
-        let set = |field: &str, value: &str| {
-            let path = format!("/webhooks/0/clientConfig/{field}");
-            json!({"op": "add", "path": path, "value": value})
-        };
         for (followed, own, expected) in [
             (("QQ==", &*pods), ("QQ==", &*workloads), vec![]),
-            (("QQ==", &pods), ("Qg==", &workloads), vec![set("caBundle", "QQ==")]),
+            (("QQ==", &pods), ("Qg==", &workloads), vec![added("caBundle", "QQ==")]),
             (
                 ("QQ==", &pods),
                 ("", ""),
-                vec![set("caBundle", "QQ=="), set("service/path", &workloads)],
+                vec![added("caBundle", "QQ=="), added("service/path", &workloads)],
             ),
             // Not yet published, or a path that is not ours.
             (("", ""), ("QQ==", "/validate-v1-pod"), vec![]),

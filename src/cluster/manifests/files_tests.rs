@@ -147,14 +147,12 @@ fn broken_files_are_named_with_the_place() {
 
 #[test]
 fn kind_n_utf_16_is_read_and_other_bytes_are_named() {
-    let wide = |text: &str, big: bool| -> Vec<u8> {
-        let units = std::iter::once(0xFEFF).chain(text.encode_utf16());
-        units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
-    };
-    for big in [true, false] {
-        assert_eq!(decode(&wide("kind: ä😀\r\n", big)).unwrap(), "kind: ä😀\r\n");
+    let marked = "\u{FEFF}kind: ä😀\r\n";
+    for to_bytes in [u16::to_be_bytes, u16::to_le_bytes] {
+        let bytes: Vec<u8> = marked.encode_utf16().flat_map(to_bytes).collect();
+        assert_eq!(decode(&bytes).unwrap(), "kind: ä😀\r\n");
     }
-    let mut half = wide("kind: A", false);
+    let mut half: Vec<u8> = "\u{FEFF}kind: A".encode_utf16().flat_map(u16::to_le_bytes).collect();
     half.pop();
     let without_mark: Vec<u8> = "kind: A".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (bytes, expected) in [
@@ -171,33 +169,30 @@ fn kind_n_utf_16_is_read_and_other_bytes_are_named() {
 #[test]
 fn kind_f5_an_unreadable_neighbour_is_a_note_and_a_named_file_an_error() {
     let directory = tempfile::tempdir().unwrap();
-    let put = |name: &str, text: &[u8]| {
-        let path = directory.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text).unwrap();
-    };
-    put("a.yaml", b"kind: A\n");
-    put("templates/cm.yaml", b"metadata: {name: {{ .Release.Name }}}\n");
-    put("broken.yml", b"kind: [\n");
-    put("latin.yaml", b"kind: \xE4\n");
-    put("values.yaml", b"replicas: 1\n");
-    put("notes.txt", b"{{");
+    std::fs::create_dir(directory.path().join("templates")).unwrap();
+    for (name, bytes) in [
+        ("a.yaml", &b"kind: A\n"[..]),
+        ("templates/cm.yaml", b"metadata: {name: {{ .Release.Name }}}\n"),
+        ("broken.yml", b"kind: [\n"),
+        ("latin.yaml", b"kind: \xE4\n"),
+        ("values.yaml", b"replicas: 1\n"),
+        ("notes.txt", b"{{"),
+    ] {
+        let mut file = std::fs::File::create(directory.path().join(name)).unwrap();
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+    }
     std::os::unix::fs::symlink("/nonexistent", directory.path().join("gone.yaml")).unwrap();
     std::os::unix::fs::symlink(directory.path(), directory.path().join("loop")).unwrap();
     let files = read_neighbours(directory.path()).unwrap();
     assert!(files.documents.iter().all(|document| document.value["kind"] == "A"));
-    let note = |name: &str| files.notes.iter().find(|note| note.contains(name)).unwrap();
     for (name, expected) in [
         ("cm.yaml", "a Helm template: render it with helm template"),
         ("broken.yml", "line 1: a bracket that is never closed"),
         ("latin.yaml", "line 1 is not UTF-8"),
         ("gone.yaml", "No such file or directory"),
     ] {
-        assert!(
-            note(name).starts_with("KS737 not read: ") && note(name).contains(expected),
-            "{}",
-            note(name)
-        );
+        let note = files.notes.iter().find(|note| note.contains(name)).unwrap();
+        assert!(note.starts_with("KS737 not read: ") && note.contains(expected), "{note}");
     }
     assert!(
         !files.notes.iter().any(|note| note.contains("values.yaml") || note.contains("notes.txt"))

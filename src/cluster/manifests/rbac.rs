@@ -143,25 +143,32 @@ mod tests {
         json!({"roleRef": reference, "subjects": [subject]})
     }
 
+    fn role(resources: &str, names: &[&str], verbs: &[&str]) -> Value {
+        object("Role", "app", &rule(resources, names, verbs))
+    }
+
+    /// A binding of that role.
+    fn bound(subject: &Value) -> Value {
+        object("RoleBinding", "app", &binding("Role", "r", subject))
+    }
+
     #[test]
     fn a_right_needs_role_binding_subject_verb_and_name() {
         let web = json!({"kind": "ServiceAccount", "name": "web", "namespace": "app"});
-        let role = |rules: Value| object("Role", "app", &rules);
-        let bound = |subject: &Value| object("RoleBinding", "app", &binding("Role", "r", subject));
         let both = ["create", "patch"];
         for (name, objects, expected) in [
             ("nothing", vec![], false),
-            ("no binding", vec![role(rule("secrets", &["a"], &both))], false),
-            ("by name", vec![role(rule("secrets", &["a"], &both)), bound(&web)], true),
-            ("another name", vec![role(rule("secrets", &["b"], &both)), bound(&web)], false),
-            ("a star is no name", vec![role(rule("secrets", &["*"], &both)), bound(&web)], false),
-            ("every name", vec![role(rule("*", &[], &["*"])), bound(&web)], true),
-            ("one verb", vec![role(rule("secrets", &["a"], &["create"])), bound(&web)], false),
-            ("other resource", vec![role(rule("pods", &[], &both)), bound(&web)], false),
+            ("no binding", vec![role("secrets", &["a"], &both)], false),
+            ("by name", vec![role("secrets", &["a"], &both), bound(&web)], true),
+            ("another name", vec![role("secrets", &["b"], &both), bound(&web)], false),
+            ("a star is no name", vec![role("secrets", &["*"], &both), bound(&web)], false),
+            ("every name", vec![role("*", &[], &["*"]), bound(&web)], true),
+            ("one verb", vec![role("secrets", &["a"], &["create"]), bound(&web)], false),
+            ("other resource", vec![role("pods", &[], &both), bound(&web)], false),
             (
                 "of the binding's namespace",
                 vec![
-                    role(rule("secrets", &[], &both)),
+                    role("secrets", &[], &both),
                     bound(&json!({"kind": "ServiceAccount", "name": "web"})),
                 ],
                 true,
@@ -169,7 +176,7 @@ mod tests {
             (
                 "another's",
                 vec![
-                    role(rule("secrets", &[], &both)),
+                    role("secrets", &[], &both),
                     bound(&json!({"kind": "ServiceAccount", "name": "web", "namespace": "b"})),
                 ],
                 false,
@@ -177,7 +184,7 @@ mod tests {
             (
                 "the namespace's accounts",
                 vec![
-                    role(rule("secrets", &[], &both)),
+                    role("secrets", &[], &both),
                     bound(&json!({"kind": "Group", "name": "system:serviceaccounts:app"})),
                 ],
                 true,
@@ -185,7 +192,7 @@ mod tests {
             (
                 "the user",
                 vec![
-                    role(rule("secrets", &[], &both)),
+                    role("secrets", &[], &both),
                     bound(&json!({"kind": "User", "name": "system:serviceaccount:app:web"})),
                 ],
                 true,

@@ -37,18 +37,25 @@ fn a_token_file_goes_before_a_token_and_its_newline_is_not_part_of_it() {
     }
 }
 
+/// Writes the certificate of a new authority.
+fn write_authority(directory: &Path) {
+    write(directory, "ca.crt", CertificateAuthority::generate().unwrap().pem());
+}
+
+/// Writes a new client certificate and its key.
+fn write_client(directory: &Path) {
+    let authority = CertificateAuthority::generate().unwrap();
+    let pair = Pair::new(authority.issue(&["client".to_owned()]).unwrap()).unwrap();
+    write(directory, "tls.crt", &pair.chain_pem());
+    write(directory, "tls.key", &pair.key_pem());
+}
+
 #[tokio::test]
 async fn a_renewed_file_makes_another_client() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    let authority = || CertificateAuthority::generate().unwrap();
-    let write_client = || {
-        let pair = Pair::new(authority().issue(&["client".to_owned()]).unwrap()).unwrap();
-        write(directory, "tls.crt", &pair.chain_pem());
-        write(directory, "tls.key", &pair.key_pem());
-    };
-    write(directory, "ca.crt", authority().pem());
-    write_client();
+    write_authority(directory);
+    write_client(directory);
     let path = kubeconfig(
         directory,
         "server: 'https://k.test', certificate-authority: ca.crt",
@@ -58,15 +65,15 @@ async fn a_renewed_file_makes_another_client() {
     let first = connection.current().await.unwrap();
     let again = connection.current().await.unwrap();
     assert!(Arc::ptr_eq(&first, &again), "with its session tickets and connections");
-    write_client();
+    write_client(directory);
     let second = connection.current().await.unwrap();
-    write(directory, "ca.crt", authority().pem());
+    write_authority(directory);
     let third = connection.current().await.unwrap();
     assert!(!Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&second, &third));
     assert!(Arc::ptr_eq(&third, &connection.current().await.unwrap()));
     std::fs::remove_file(directory.join("tls.key")).unwrap();
     assert!(Arc::ptr_eq(&third, &connection.current().await.unwrap()));
-    write(directory, "ca.crt", authority().pem());
+    write_authority(directory);
     let error = connection.current().await.err().unwrap().to_string();
     assert!(error.contains("tls.key"), "{error}");
 }
