@@ -65,26 +65,15 @@ impl Cloud {
         // PowerShell writes a byte order mark.
         let text = text.trim_start_matches('\u{feff}');
         let file: CloudFile = serde_json::from_str(text).map_err(CloudError::Json)?;
-        let https = |field: &'static str, value: &str| {
-            if value.starts_with("https://") && value.len() > "https://".len() {
-                Ok(format!("{}/", value.trim_end_matches('/')))
-            } else {
-                Err(CloudError::Field {
-                    field,
-                    value: value.to_owned(),
-                    expected: "an https:// URL",
-                })
-            }
-        };
-        let authority = https("activeDirectoryEndpoint", &file.active_directory_endpoint)?;
+        let authority = https_url("activeDirectoryEndpoint", file.active_directory_endpoint)?;
         let resource = match file
             .resource_identifiers
             .and_then(|ids| ids.key_vault)
             // go-autorest's word for a service that the cloud does not have.
             .filter(|id| !id.is_empty() && id != "N/A")
         {
-            Some(id) => https("resourceIdentifiers.keyVault", &id)?,
-            None => https("keyVaultEndpoint", &file.key_vault_endpoint)?,
+            Some(id) => https_url("resourceIdentifiers.keyVault", id)?,
+            None => https_url("keyVaultEndpoint", file.key_vault_endpoint)?,
         };
         let suffix = file.key_vault_dns_suffix.trim_matches('.').to_ascii_lowercase();
         if format!("https://{suffix}/").parse::<VaultUrl>().is_err() {
@@ -239,6 +228,15 @@ impl Clouds {
             return Some(self.default.clone());
         }
         Cloud::well_known(name).map(|cloud| self.with_authorities(cloud))
+    }
+}
+
+/// The URL in `field` with one slash at its end.
+fn https_url(field: &'static str, value: String) -> Result<String, CloudError> {
+    if value.starts_with("https://") && value.len() > "https://".len() {
+        Ok(format!("{}/", value.trim_end_matches('/')))
+    } else {
+        Err(CloudError::Field { field, value, expected: "an https:// URL" })
     }
 }
 

@@ -180,10 +180,10 @@ impl Metrics {
     /// All at zero.
     pub fn new(version: &'static str) -> Self {
         let mut metrics = Self::unregistered();
-        let counter =
-            |outcome| metrics.reviews.get_or_create_owned(&ReviewLabels { outcome, reason: "" });
-        (metrics.mutated, metrics.unchanged) =
-            (counter(Outcome::Mutated), counter(Outcome::Unchanged));
+        [metrics.mutated, metrics.unchanged] =
+            [Outcome::Mutated, Outcome::Unchanged].map(|outcome| {
+                metrics.reviews.get_or_create_owned(&ReviewLabels { outcome, reason: "" })
+            });
         // So that a rate of the first one is seen.
         for limit in Shed::ALL {
             metrics.shed.get_or_create_owned(&ShedLabels { limit });
@@ -195,8 +195,7 @@ impl Metrics {
         let registry = all.sub_registry_with_prefix("keysluice");
         registry.register("build", "The version that runs", Info::new([("version", version)]));
         metrics.register(registry);
-        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let start = ConstGauge::new(i64::try_from(start).unwrap_or(i64::MAX));
+        let start = ConstGauge::new(unix_seconds(SystemTime::now()));
         let about = "When the process started, in seconds since 1970";
         registry.register("start_timestamp_seconds", about, start);
         metrics.registry = Mutex::new(all);
@@ -246,9 +245,8 @@ impl Metrics {
         self.log_dropped.inc_by(crate::log::dropped().saturating_sub(self.log_dropped.get()));
         for cache in caches {
             let labels = CacheLabels { cache: cache.name };
-            let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-            self.cache_objects.get_or_create_owned(&labels).set(number(cache.objects as u64));
-            self.cache_age.get_or_create_owned(&labels).set(number(cache.age.as_secs()));
+            self.cache_objects.get_or_create_owned(&labels).set(gauge_value(cache.objects as u64));
+            self.cache_age.get_or_create_owned(&labels).set(gauge_value(cache.age.as_secs()));
             self.cache_synced.get_or_create_owned(&labels).set(i64::from(cache.synced));
         }
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -259,8 +257,12 @@ impl Metrics {
 }
 
 fn unix_seconds(time: SystemTime) -> i64 {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    i64::try_from(seconds).unwrap_or(i64::MAX)
+    gauge_value(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+/// The number as gauges take it.
+fn gauge_value(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

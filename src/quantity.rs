@@ -26,10 +26,15 @@ pub(crate) fn of_bytes(bytes: u64) -> String {
 pub(crate) fn is_cpu(text: &str) -> bool {
     let number = text.strip_suffix('m').unwrap_or(text);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = |part: &str| {
-        !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    digits(whole) && digits(fraction) && (number.len() == text.len() || !number.contains('.'))
+    let is_fraction_allowed = number.len() == text.len();
+    is_short_number(whole)
+        && is_short_number(fraction)
+        && (is_fraction_allowed || !number.contains('.'))
+}
+
+/// One to nine digits.
+fn is_short_number(text: &str) -> bool {
+    (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A quantity in billionths, rounded up, as Kubernetes keeps it; `None` where it is not a quantity

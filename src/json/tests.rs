@@ -40,6 +40,9 @@ impl<'a> Read<'a> for Any {
     }
 }
 
+/// What JSON allows between its tokens.
+const BLANKS: &[u8] = b" \n\r\t";
+
 /// Both readers accept or both refuse; where they accept, they read the same. What is skipped is
 /// accepted if its brackets close.
 fn compare(document: &[u8]) {
@@ -58,11 +61,10 @@ fn compare(document: &[u8]) {
     if serde_json::from_slice::<serde::de::IgnoredAny>(document).is_ok() {
         assert!(ours.is_ok(), "{ours:?}");
     }
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-    let start = document.iter().position(|byte| !blank(byte)).unwrap_or(document.len());
+    let start = document.iter().position(|byte| !BLANKS.contains(byte)).unwrap_or(document.len());
     let skipped = match document.get(start) {
         Some(b'{' | b'[') => end_of_brackets(&document[start..])
-            .is_some_and(|end| document[start + end..].iter().all(blank)),
+            .is_some_and(|end| document[start + end..].iter().all(|byte| BLANKS.contains(byte))),
         // Scalars and strings are checked as serde_json checks them.
         _ => serde_json::from_slice::<serde::de::IgnoredAny>(document).is_ok(),
     };

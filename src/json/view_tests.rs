@@ -37,21 +37,23 @@ fn a_view_reads_its_fields_and_skips_the_rest() {
     assert_eq!((sample.strings.find("a"), sample.strings.find("c")), (Some("😀"), None));
 }
 
+fn with_children(count: usize) -> String {
+    format!(r#"{{"children":[{}]}}"#, vec!["{}"; count].join(","))
+}
+
 #[test]
 fn the_entries_of_one_document_are_bounded() {
     let entry_limit = ENTRY_LIMIT as usize;
-    let children = |count: usize| format!(r#"{{"children":[{}]}}"#, vec!["{}"; count].join(","));
-    assert_eq!(
-        from_slice::<Sample<'_>>(children(entry_limit).as_bytes()).unwrap().children.len(),
-        entry_limit
-    );
-    let error = from_slice::<Sample<'_>>(children(entry_limit + 1).as_bytes()).unwrap_err();
+    let text = with_children(entry_limit);
+    assert_eq!(from_slice::<Sample<'_>>(text.as_bytes()).unwrap().children.len(), entry_limit);
+    let text = with_children(entry_limit + 1);
+    let error = from_slice::<Sample<'_>>(text.as_bytes()).unwrap_err();
     assert_eq!(error.problem(), Problem::Entries);
     let pairs = vec![r#""":"""#; entry_limit].join(",");
     let text = format!(r#"{{"children":[{{}}],"strings":{{{pairs}}}}}"#);
     let error = from_slice::<Sample<'_>>(text.as_bytes()).unwrap_err().to_string();
     assert!(error.starts_with("strings: more than 20000 entries"), "{error}");
-    let skipped = children(10 * entry_limit).replace("children", "other");
+    let skipped = with_children(10 * entry_limit).replace("children", "other");
     assert!(from_slice::<Sample<'_>>(skipped.as_bytes()).is_ok(), "what is skipped does not count");
 }
 

@@ -3,27 +3,33 @@ use super::*;
 #[test]
 fn a_line_wakes_the_writer_when_it_is_the_first_or_urgent_and_is_dropped_when_nobody_reads() {
     let mut pending = Pending { lines: Vec::new(), is_urgent: false };
-    let mut push =
-        |is_urgent, bytes| pending.push(is_urgent, |lines| lines.resize(lines.len() + bytes, b'x'));
-    assert_eq!((push(false, 10), push(false, 10)), (Pushed::News, Pushed::Waits));
-    assert_eq!(
-        (push(true, 10), push(true, 10), push(false, 10)),
-        (Pushed::News, Pushed::Waits, Pushed::Waits)
-    );
-    assert_eq!(
-        (push(false, MOST_BYTES), push(true, 10), push(false, 10)),
-        (Pushed::Waits, Pushed::Dropped, Pushed::Dropped)
-    );
+    for (is_urgent, bytes, expected) in [
+        (false, 10, Pushed::News),
+        (false, 10, Pushed::Waits),
+        (true, 10, Pushed::News),
+        (true, 10, Pushed::Waits),
+        (false, 10, Pushed::Waits),
+        (false, MOST_BYTES, Pushed::Waits),
+        (true, 10, Pushed::Dropped),
+        (false, 10, Pushed::Dropped),
+    ] {
+        assert_eq!(push(&mut pending, is_urgent, bytes), expected, "{is_urgent} {bytes}");
+    }
     let mut written = Vec::new();
     pending.hand_over(&mut written);
     assert!(written.len() == 50 + MOST_BYTES && pending.lines.is_empty() && !pending.is_urgent);
-    let mut push = |bytes| pending.push(false, |lines| lines.resize(lines.len() + bytes, b'x'));
-    assert_eq!((push(10), push(10), push(MANY_BYTES)), (Pushed::News, Pushed::Waits, Pushed::News));
+    for (bytes, expected) in [(10, Pushed::News), (10, Pushed::Waits), (MANY_BYTES, Pushed::News)] {
+        assert_eq!(push(&mut pending, false, bytes), expected, "{bytes}");
+    }
+}
+
+/// Pushes a line of this length.
+fn push(pending: &mut Pending, is_urgent: bool, bytes: usize) -> Pushed {
+    pending.push(is_urgent, |lines| lines.resize(lines.len() + bytes, b'x'))
 }
 
 #[test]
 fn a_panic_is_a_line_of_the_log_also_under_its_own_lock() {
-    let lines = || String::from_utf8(lock(&PENDING).lines.clone()).unwrap();
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(tell_of_panic));
     let panicked =
@@ -31,7 +37,7 @@ fn a_panic_is_a_line_of_the_log_also_under_its_own_lock() {
     let under_lock = std::panic::catch_unwind(|| append(false, |_| panic!("under the lock")));
     std::panic::set_hook(usual);
     assert!(panicked.is_err() && under_lock.is_err());
-    let lines = lines();
+    let lines = String::from_utf8(lock(&PENDING).lines.clone()).unwrap();
     let line = lines.lines().find(|line| line.contains("as the")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(

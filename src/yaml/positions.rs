@@ -126,11 +126,10 @@ mod tests {
         else {
             panic!()
         };
-        let written = |node: &Node| &text[node.start..node.end];
-        assert_eq!(written(&entries[0].value), "'x'");
+        assert_eq!(&text[entries[0].value.start..entries[0].value.end], "'x'");
         assert_eq!(&text[entries[2].key_start..entries[2].key_end], "last");
         let Kind::Sequence { items, .. } = &entries[1].value.kind else { panic!() };
-        assert_eq!(written(&items[0]), "{b: [1, 2]}");
+        assert_eq!(&text[items[0].start..items[0].end], "{b: [1, 2]}");
         assert_eq!((&items[1].kind, &entries[2].value.kind), (&Kind::Block, &Kind::Alias));
         assert_eq!(positions("{a: 1}: b"), None);
         assert_eq!(positions("a: [1"), None);

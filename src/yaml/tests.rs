@@ -158,13 +158,16 @@ fn kind_f3_of_repeated_keys_the_last_counts_and_both_are_told() {
 #[test]
 fn kind_l_values_are_kept_as_they_are_written() {
     let parsed = parse("labels:\n  a/b~c: yes\n  v: 1.10\nlist: [x, True]\n", 10).unwrap();
-    let written = |pointer: &str| {
-        parsed.written.get(pointer).map(|written| (written.text.as_str(), written.line))
-    };
-    assert_eq!(written("/labels/a~1b~0c"), Some(("yes", 11)));
-    assert_eq!(written("/labels/v"), Some(("1.10", 12)));
-    assert_eq!(written("/list/1"), Some(("True", 13)));
-    assert_eq!(written("/list/0"), None);
+    for (pointer, expected) in [
+        ("/labels/a~1b~0c", Some(("yes", 11))),
+        ("/labels/v", Some(("1.10", 12))),
+        ("/list/1", Some(("True", 13))),
+        ("/list/0", None),
+    ] {
+        let written = parsed.written.get(pointer);
+        let written = written.map(|written| (written.text.as_str(), written.line));
+        assert_eq!(written, expected, "{pointer}");
+    }
 }
 
 #[test]
