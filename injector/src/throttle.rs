@@ -178,7 +178,7 @@ mod tests {
         assert!(state.wait("a", NOW).unwrap() >= MINUTE * 2);
     }
 
-    fn wait_after_a_wait(throttle: &Throttle) -> f64 {
+    fn next_wait(throttle: &Throttle) -> f64 {
         // As if the wait were over.
         throttle.locked().0 = ThrottleState::default();
         throttle.note_unsaid("a").as_secs_f64()
@@ -188,7 +188,7 @@ mod tests {
     fn a_wait_nobody_named_doubles_until_there_is_an_answer() {
         let throttle = Throttle::new(ThrottleState::default(), 1);
         for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 120.0, 120.0] {
-            let wait = wait_after_a_wait(&throttle);
+            let wait = next_wait(&throttle);
             assert!((expected..=expected * 1.1).contains(&wait), "{wait} of {expected}");
             assert!(
                 throttle.note_unsaid("a").as_secs_f64() <= wait,
@@ -196,7 +196,7 @@ mod tests {
             );
         }
         throttle.answered("a");
-        assert!(wait_after_a_wait(&throttle) < 1.2);
+        assert!(next_wait(&throttle) < 1.2);
     }
 
     #[test]

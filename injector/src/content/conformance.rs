@@ -204,10 +204,10 @@ fn split(
 
 #[test]
 fn a_name_with_no_room_for_its_ending_is_an_error_of_the_item() {
-    assert_eq!(split_at(251, "k").unwrap(), [255, 255, 251]);
-    assert_eq!(split_at(255, "").unwrap(), [255], "no certificate, no other file");
+    assert_eq!(split_path_lengths(251, "k").unwrap(), [255, 255, 251]);
+    assert_eq!(split_path_lengths(255, "").unwrap(), [255], "no certificate, no other file");
     for length in [252, 253, 255] {
-        let text = split_at(length, "k").unwrap_err().fault("secret \"n\"").to_string();
+        let text = split_path_lengths(length, "k").unwrap_err().fault("secret \"n\"").to_string();
         assert!(
             text.starts_with("KS601 secret \"n\": file name \"aaa")
                 && text.contains(".crt\" is too long"),
@@ -217,7 +217,7 @@ fn a_name_with_no_room_for_its_ending_is_an_error_of_the_item() {
 }
 
 /// The lengths of the paths that a split certificate gets from a path of this length.
-fn split_at(length: usize, kid: &str) -> Result<Vec<usize>, ContentError> {
+fn split_path_lengths(length: usize, kid: &str) -> Result<Vec<usize>, ContentError> {
     let file = file(&json!({"path": "a".repeat(length), "split": true}));
     let body = json!({"value": pem("leaf"), "id": "i/1", "kid": kid, "contentType": PEM});
     let fetched = produce(&file, &file.path, body.to_string().as_bytes())?;
