@@ -28,9 +28,9 @@ reasons! { PIPELINE:
         "write the object to a file with --out, or set objectEncoding or encoding to what the \
          value is";
     KS796
-        "an output of keysluice fetch cannot be written"
-        "check the path and the rights of the user that runs keysluice; in a `container:` job of \
-         GitHub the container needs options: --user with the runner's uid";
+        "a file of keysluice fetch cannot be written or read"
+        "check the file that the message names, and the rights of the user that runs keysluice; in \
+         a `container:` job of GitHub the container needs options: --user with the runner's uid";
     KS797
         "a dotenv file would publish secrets on GitLab"
         "use --out and read the files, or --exec: GitLab does not mask a dotenv, and \

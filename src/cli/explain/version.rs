@@ -17,7 +17,7 @@ impl FromStr for KubernetesVersion {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.trim_start_matches('v').split('.');
+        let parts = text.strip_prefix('v').unwrap_or(text).split('.');
         let mut numbers = parts.map(|part| part.trim_end_matches('+').parse().ok());
         let (major, minor) = (numbers.next().flatten(), numbers.next().flatten());
         let version = major.zip(minor).map(|(major, minor)| Self { major, minor });

@@ -170,6 +170,7 @@ fn azure_pipelines(around: &Surroundings<'_>) -> Result<Service, FetchError> {
     let [url, token] = required(around, "azure-pipelines", [AZURE_URL, AZURE_TOKEN])?;
     let connection = around.service_connection.map(str::to_owned);
     let connection = connection
+        .filter(|connection| !connection.is_empty())
         .or_else(|| (around.variable)(AZURE_CONNECTION))
         .filter(|connection| !connection.is_empty());
     let connection = connection.ok_or_else(|| {

@@ -104,3 +104,19 @@ fn an_assertion_is_asked_for_anew_at_half_of_its_time() {
     }
     assert_eq!(renewal("a.b.c", now), None);
 }
+
+#[test]
+fn an_empty_service_connection_is_one_that_is_not_given() {
+    for (given, expected) in [(None, "c%261"), (Some(""), "c%261"), (Some("own"), "own")] {
+        let around = Surroundings {
+            variable: &|name| {
+                let found = AZURE.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            },
+            audience: "api://AzureADTokenExchange",
+            service_connection: given,
+        };
+        let source = Source::choose(&Choice::AzurePipelines, &around).unwrap();
+        assert!(url(&source).ends_with(&format!("serviceConnectionId={expected}")), "{given:?}");
+    }
+}

@@ -144,6 +144,14 @@ coded! {
             #[source]
             error: io::Error,
         },
+        /// The authorities that this process is told to trust.
+        #[error("{origin}: {problem}")]
+        [KS796] Authorities {
+            /// What names them.
+            origin: String,
+            /// What is wrong with them.
+            problem: String,
+        },
         /// A file that the runner names.
         #[error("{option} needs the variable {variable}, which GitHub Actions sets")]
         [KS796] NoRunnerFile {

@@ -2,7 +2,7 @@
 //! environment names one, with a bounded answer.
 
 use super::assertion::{Service, is_loopback};
-use super::error::FetchError;
+use super::error::{Cause, FetchError};
 use http::{StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
@@ -52,9 +52,16 @@ impl Client {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         add(&mut roots, trusted_ca.unwrap_or_default().as_bytes());
         if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
-            let read = std::fs::read(&path);
-            let pem = read.map_err(|error| FetchError::output(path, error))?;
-            add(&mut roots, &pem);
+            let origin = format!("SSL_CERT_FILE {}", path.display());
+            let added = std::fs::read(&path).map(|pem| add(&mut roots, &pem));
+            let problem = match added {
+                Ok(1..) => None,
+                Ok(0) => Some("no certificate in it".to_owned()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(problem) = problem {
+                return Err(Cause::Authorities { origin, problem }.into());
+            }
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -143,10 +150,10 @@ where
 }
 
 /// A bundle of a distribution may hold a certificate or two that rustls does not take.
-fn add(roots: &mut RootCertStore, pem: &[u8]) {
-    for certificate in CertificateDer::pem_slice_iter(pem).flatten() {
-        let _ = roots.add(certificate);
-    }
+/// Adds what can be read; gives how many that were.
+fn add(roots: &mut RootCertStore, pem: &[u8]) -> usize {
+    let certificates = CertificateDer::pem_slice_iter(pem).flatten();
+    certificates.filter(|certificate| roots.add(certificate.clone()).is_ok()).count()
 }
 
 /// The error with its causes, each once.

@@ -77,6 +77,21 @@ fn a_token_service_that_refuses_is_named_without_its_secrets() {
 }
 
 #[test]
+fn a_file_of_authorities_that_cannot_be_used_is_named() {
+    let runner = Runner::new();
+    runner.write("empty.pem", "# none yet\n");
+    let db = runner.reference("db-password");
+    for (file, problem) in [("gone.pem", "No such file"), ("empty.pem", "no certificate in it")] {
+        let mut variables = runner.github();
+        variables.push(("SSL_CERT_FILE", file.to_owned()));
+        let output = runner.fetch(&["--out", "out", &db], &variables);
+        let said = stderr(&output);
+        assert!(said.contains(&format!("KS796 SSL_CERT_FILE {file}: {problem}")), "{said}");
+        assert_eq!(output.status.code(), Some(3), "{said}");
+    }
+}
+
+#[test]
 fn the_token_can_have_the_audience_of_the_clouds_portal() {
     let runner = Runner::new();
     let db = runner.reference("db-password");
