@@ -44,8 +44,8 @@ reasons! { SERVER:
         "correct the file; the message names file, document and line";
     KS705
         "an API server is not configured or its configuration cannot be used"
-        "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or read \
-         manifests with --objects PATH";
+        "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or, where \
+         the command has it, read manifests with --objects PATH";
     KS706
         "the webhook is overloaded"
         "no action is needed for a short overload: the API server, kubectl or the controller tries \

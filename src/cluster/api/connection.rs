@@ -56,7 +56,7 @@ pub enum ClientError {
     /// Not in a pod.
     #[error(
         "KS705 not in a cluster ({variable} is not set); hint: name an API server with \
-         --kubeconfig FILE, or manifests with --objects PATH"
+         --kubeconfig FILE, or, where the command has it, manifests with --objects PATH"
     )]
     NotInCluster {
         /// What tells a pod of its API server.
