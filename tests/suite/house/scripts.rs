@@ -138,3 +138,37 @@ done
     let object = format!("argument {}", object.display());
     assert_eq!(arguments, [object.as_str(), "argument -fuse-ld=lld", "argument -B/lld"]);
 }
+
+/// A program of two functions, of which one is called, twice.
+const CALLS: &[u8] = b"#include <stdlib.h>
+    __attribute__((noinline)) void called(void) { __asm__ volatile (\"\"); }
+    __attribute__((noinline)) void never(void) { __asm__ volatile (\"\"); }
+    int main(int argc, char **argv) {
+        called(); called(); if (argc > 5) never(); return atoi(argv[1]);
+    }";
+
+#[test]
+fn the_functions_that_a_program_calls_are_named_and_its_exit_code_is_kept() {
+    let tree = Tree::new();
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/hot");
+    let source = tree.program("calls.c", CALLS);
+    let (program, trace) = (tree.program("calls", b""), tree.program("trace", b""));
+    for (source, program) in [(&source, &program), (&scripts.join("trace.c"), &trace)] {
+        let compiled = Command::new("cc").arg("-O1").arg(source).arg("-o").arg(program).status();
+        assert!(compiled.unwrap().success());
+    }
+    let names = Command::new("nm").arg("-n").arg(&program).output().unwrap();
+    let names = String::from_utf8(names.stdout).unwrap();
+    let functions: String = names
+        .lines()
+        .filter_map(|line| line.split_once(" T "))
+        .map(|(address, name)| format!("{address} {name}\n"))
+        .collect();
+    let functions = tree.program("functions", functions.as_bytes());
+    let called = functions.with_file_name("called");
+    let status = Command::new(trace).arg(functions).arg(&called).arg(program).arg("7").status();
+    assert_eq!(status.unwrap().code(), Some(7));
+    let called = std::fs::read_to_string(called).unwrap();
+    let ours = called.lines().filter(|name| ["main", "called", "never"].contains(name));
+    assert_eq!(ours.collect::<Vec<_>>(), ["main", "called"]);
+}
