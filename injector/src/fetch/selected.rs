@@ -67,7 +67,8 @@ impl Fetcher {
         }
         while let Some(done) = tasks.join_next().await {
             let done = done.map_err(|_| {
-                let message = format_args!("{}: a fetch ended without a result", item.source());
+                let source = item.source();
+                let message = format_args!("{source}: a fetch ended without a result");
                 Fault::new(KS608, Class::Transient, message)
             });
             match done? {
