@@ -106,8 +106,6 @@ pub struct VaultErrorKind {
     code: String,
     inner: String,
     message: String,
-    /// Who is refused: `appid=…;oid=…`.
-    caller: Option<String>,
 }
 
 /// The ids of the caller in a message of Key Vault, which gives them in a line of their own.
@@ -146,11 +144,14 @@ impl VaultErrorKind {
     pub fn parse(body: &[u8]) -> Option<Self> {
         let Envelope { error } = serde_json::from_slice(body).ok()?;
         let short = crate::redact::short;
+        let mut message = short(&error.message);
+        if let Some(caller) = caller(&error.message).filter(|caller| !message.contains(caller)) {
+            message = format!("{message} Caller: {caller}");
+        }
         (!error.code.is_empty()).then(|| Self {
             code: short(&error.code),
             inner: short(&error.innererror.unwrap_or_default().code),
-            caller: caller(&error.message),
-            message: short(&error.message),
+            message,
         })
     }
 
@@ -186,10 +187,7 @@ impl std::fmt::Display for VaultErrorKind {
         if !self.message.is_empty() {
             write!(f, ": {}", self.message)?;
         }
-        match &self.caller {
-            Some(caller) if !self.message.contains(caller) => write!(f, " Caller: {caller}"),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 
