@@ -201,6 +201,7 @@ fn plain(text: &str, emulator: &Emulator, stage: &Stage) -> String {
     let text = masked(&text, "exp ", char::is_numeric, "TIME");
     let is_id = |c: char| c.is_ascii_hexdigit() || c == '-';
     let text = masked(&text, "x-ms-request-id ", is_id, "ID");
+    let text = masked(&text, ";oid=", is_id, "ID");
     let is_time = |c: char| c.is_ascii_digit() || "-:.TZ".contains(c);
     let times = ["Current time: ", "assertion valid from ", "expiry time of assertion "];
     times.iter().fold(text, |text, word| masked(&text, word, is_time, "TIME"))
