@@ -174,7 +174,8 @@ async fn figures_memory_and_time_to_ready() {
         "accounts | ready ms | first review ms | resident KiB | anonymous KiB | GET of the list \
          ms, MB"
     );
-    for (count, limit_kib) in [(0, 8 << 10), (1000, 8 << 10), (10_000, 9 << 10), (50_000, 10 << 10)]
+    for (count, limit_kib) in
+        [(0, 11 << 10), (1000, 11 << 10), (10_000, 12 << 10), (50_000, 13 << 10)]
     {
         let workers = (0..8).map(|worker| {
             let plane = Arc::clone(&plane);
