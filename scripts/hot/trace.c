@@ -1,4 +1,4 @@
-/* Runs a program and writes the name of each of its functions when it is called for the first time. Each function begins with a
+/* Runs a program and writes the names of each of its functions when it is called for the first time. Each function begins with a
  * breakpoint until then, so the program is as fast as ever after its first moments. x86_64 and aarch64 Linux, static programs.
  *
  *   trace FUNCTIONS OUTPUT PROGRAM ARGUMENT...    FUNCTIONS: lines "ADDRESS NAME" in the order of addresses (hexadecimal; nm -n)
@@ -47,6 +47,13 @@ static void pass_on(int signal) {
     kill(program, signal);
 }
 
+/* Identical functions are one with several names: all are written. */
+static void add_name(struct function *function, const char *name) {
+    size_t length = strlen(function->name);
+    function->name = realloc(function->name, length + strlen(name) + 2);
+    sprintf(function->name + length, "\n%s", name);
+}
+
 static void read_functions(const char *path) {
     FILE *file = fopen(path, "r");
     if (!file) fail(path);
@@ -55,9 +62,11 @@ static void read_functions(const char *path) {
     while (getline(&line, &size, file) > 0) {
         char *name;
         uint64_t address = strtoull(line, &name, 16);
-        /* Another name of the same function. */
-        if (count && functions[count - 1].address == address) continue;
         name[strcspn(name, "\n")] = 0;
+        if (count && functions[count - 1].address == address) {
+            add_name(&functions[count - 1], name + 1);
+            continue;
+        }
         functions = realloc(functions, (count + 1) * sizeof *functions);
         functions[count++] = (struct function){.address = address, .name = strdup(name + 1)};
     }

@@ -1,13 +1,22 @@
 use super::*;
 
 fn choose(choice: &str, variables: &[(&str, &str)]) -> Result<Source, String> {
+    choose_with(choice, variables, None)
+}
+
+/// As `--assertion` and `--service-connection-id` choose.
+fn choose_with(
+    choice: &str,
+    variables: &[(&str, &str)],
+    service_connection: Option<&str>,
+) -> Result<Source, String> {
     let around = Surroundings {
         variable: &|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         },
         audience: "api://AzureADTokenExchange",
-        service_connection: None,
+        service_connection,
     };
     Source::choose(&choice.parse().unwrap(), &around).map_err(|error| error.to_string())
 }
@@ -108,15 +117,7 @@ fn an_assertion_is_asked_for_anew_at_half_of_its_time() {
 #[test]
 fn an_empty_service_connection_is_one_that_is_not_given() {
     for (given, expected) in [(None, "c%261"), (Some(""), "c%261"), (Some("own"), "own")] {
-        let around = Surroundings {
-            variable: &|name| {
-                let found = AZURE.iter().find(|(known, _)| *known == name);
-                found.map(|(_, value)| (*value).to_owned())
-            },
-            audience: "api://AzureADTokenExchange",
-            service_connection: given,
-        };
-        let source = Source::choose(&Choice::AzurePipelines, &around).unwrap();
+        let source = choose_with("azure-pipelines", &AZURE, given).unwrap();
         assert!(url(&source).ends_with(&format!("serviceConnectionId={expected}")), "{given:?}");
     }
 }

@@ -144,7 +144,7 @@ coded! {
             #[source]
             error: io::Error,
         },
-        /// The authorities that this process is told to trust.
+        /// Certificate authorities that cannot be used.
         #[error("{origin}: {problem}")]
         [KS796] Authorities {
             /// What names them.

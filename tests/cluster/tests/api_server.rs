@@ -206,14 +206,16 @@ async fn figures_memory_and_time_to_ready() {
     }
 }
 
-fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+/// Two addresses that nobody listens at.
+fn free_addresses() -> [String; 2] {
+    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().to_string())
 }
 
 /// Starts the webhook; gives milliseconds to ready, those of its first review (with the handshake),
 /// and its memory before that, idle for two seconds.
 async fn measure(binary: &PathBuf, kubeconfig: &PathBuf) -> (u128, f64, u64, u64) {
-    let (listen, admin) = (free_address(), free_address());
+    let [listen, admin] = free_addresses();
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_danger_accept_invalid_certs(true)
@@ -224,12 +226,14 @@ async fn measure(binary: &PathBuf, kubeconfig: &PathBuf) -> (u128, f64, u64, u64
         .args(["serve", "--listen", &listen, "--admin-listen", &admin, "--kubeconfig"])
         .arg(kubeconfig);
     let begun = Instant::now();
-    let webhook = Webhook(command.stderr(Stdio::null()).spawn().unwrap());
+    let mut webhook = Webhook(command.stderr(Stdio::null()).spawn().unwrap());
     loop {
         let answer = client.get(format!("http://{admin}/readyz")).send().await;
         if answer.is_ok_and(|answer| answer.status().is_success()) {
             break;
         }
+        let ended = webhook.0.try_wait().unwrap();
+        assert!(ended.is_none(), "the webhook ended before it was ready: {ended:?}");
         assert!(begun.elapsed() < Duration::from_secs(60), "the webhook is never ready");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -106,7 +106,7 @@ fn the_linker_puts_listed_functions_first_whatever_hash_their_names_have() {
     let compiled =
         Command::new("cc").arg("-c").arg(&source).arg("-o").arg(&object).status().unwrap();
     assert!(compiled.success());
-    let list = tree.program("list", b"main\n_RNvC3lib3hot\n_ZN3lib3old\nno_longer_there\n");
+    let list = tree.program("list", b"main\nlib::hot\nlib::old\nno_longer_there\n");
     assert!(Command::new("gzip").arg(&list).status().unwrap().success());
     let linker = tree.program(
         "linker",

@@ -139,10 +139,10 @@ async fn until_reviewed(stage: &Stage, webhook: &Webhook, count: usize) {
         .until("the review is in the log", async || {
             let log = webhook.log();
             let warned = log.lines().filter(|line| line.contains("workload warned"));
-            let told =
+            let reviews =
                 warned.filter(|line| line.contains(r#""workload":"Deployment web""#)).count();
-            assert!(told <= count, "{told} reviews");
-            told == count
+            assert!(reviews <= count, "{reviews} reviews");
+            reviews == count
         })
         .await;
 }
