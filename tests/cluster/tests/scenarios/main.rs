@@ -31,6 +31,7 @@ mod peers;
 mod pipeline;
 mod reactions;
 mod reader;
+mod reloader;
 mod replacements;
 mod rights;
 mod rolling;
@@ -180,6 +181,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 gate::ALL,
                 workloads::ALL,
                 synced::ALL,
+                reloader::ALL,
                 synced_forms::ALL,
                 guides::ALL,
                 inline::ALL,

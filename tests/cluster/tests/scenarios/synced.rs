@@ -13,7 +13,7 @@ crate::scenarios!(
     pods_that_start_together_with_a_secret_start_without_a_warning,
 );
 
-const SECRET: &str = "db-synced";
+pub(crate) const SECRET: &str = "db-synced";
 /// What the application has of its Secret: a variable, and a file of a `secret` volume.
 const SHOWN: &str = "echo \"$DB $(cat /mnt/k/password)\"";
 
@@ -90,7 +90,7 @@ async fn happened_since(scene: &Scene, version: &str) -> anyhow::Result<Vec<Stri
 }
 
 /// Has the sidecar of a pod look into the vault.
-async fn refresh(scene: &Scene, pod: &Value) -> anyhow::Result<()> {
+pub(crate) async fn refresh(scene: &Scene, pod: &Value) -> anyhow::Result<()> {
     let namespace = ["--namespace", &scene.namespace];
     let command = ["--container", "keysluice", "--", "/keysluice-injector", "refresh"];
     let arguments = [&["exec", text(pod, "name")], &namespace[..], &command].concat();
