@@ -3,7 +3,7 @@
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -104,14 +104,21 @@ impl Resolve for Resolver {
 /// `login.microsoftonline.com.NAMESPACE.svc.cluster.local` and others before the name itself, eight
 /// requests for two, and a wildcard in one of the domains would answer in the place of Azure. So
 /// the name itself goes first.
+///
+/// Both are one task: between two, the pool would begin a thread for the second while that of the
+/// first is not yet known to be idle.
 async fn addresses_of(host: String) -> io::Result<Vec<SocketAddr>> {
-    if is_whole(&host) && !is_in_hosts_file(&host) {
-        let found = tokio::net::lookup_host((format!("{host}."), 0)).await;
+    tokio::task::spawn_blocking(move || system_addresses(&host)).await.map_err(io::Error::other)?
+}
+
+fn system_addresses(host: &str) -> io::Result<Vec<SocketAddr>> {
+    if is_whole(host) && !is_in_hosts_file(host) {
+        let found = (format!("{host}."), 0).to_socket_addrs();
         if let Ok(addresses) = found {
             return Ok(addresses.collect());
         }
     }
-    tokio::net::lookup_host((host, 0)).await.map(Iterator::collect)
+    (host, 0).to_socket_addrs().map(Iterator::collect)
 }
 
 /// Whether a name probably needs no search domain. `SERVICE.NAMESPACE.svc` does, and an address is

@@ -86,25 +86,28 @@ fn a_history_keeps_the_expiry_of_its_newest_version_and_a_selection_names_its_fi
         "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
     env.emulator.seed(serde_json::from_value(vault).unwrap()).unwrap();
     let put = |name: &str, seed| env.emulator.put_secret("shop", name, seed).unwrap();
-    put("db", expiring("old", in_seconds(-100)));
-    put("db", expiring("new", in_seconds(-50)));
+    // Which of several versions of one second is the newest, the vault does not tell.
+    for (created, value, expires) in [(1000, "old", -100), (1001, "new", -50)] {
+        let created = Some(created);
+        put("twice", SecretSeed { created, ..expiring(value, in_seconds(expires)) });
+    }
     put("app-a", expiring("a", FAR));
     put("app-b", expiring("b", in_seconds(-10)));
-    let mut history = env.file("db", "db");
+    let file = env.file("twice", "twice");
+    let mut history = file.clone();
     history["history"] = json!(2);
     let mut plan = env.plan(&[history]);
-    let file = env.file("db", "db");
     plan["volumes"][0]["selections"] = json!([{"mode": "0644", "identity": file["identity"],
         "vault": file["vault"], "namePrefix": "app-"}]);
     let sidecar = env.run_ready(&plan);
-    let first = file_of(&sidecar.status(), "db")["expiresAt"].clone();
+    let first = file_of(&sidecar.status(), "twice")["expiresAt"].clone();
     assert!(first.is_u64(), "{first}");
     sidecar.refresh();
     sidecar.refresh();
     let status = sidecar.status();
-    assert_eq!(file_of(&status, "db")["expiresAt"], first, "also when it is unchanged");
+    assert_eq!(file_of(&status, "twice")["expiresAt"], first, "also when it is unchanged");
     let told = told(&env, Some("KS419"));
-    let starts = ["secret \"db\" in https://", "secret \"app-b\" in https://"];
+    let starts = ["secret \"twice\" in https://", "secret \"app-b\" in https://"];
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(starts.iter().all(|start| told.iter().any(|line| line.starts_with(start))), "{told:?}");
 }
