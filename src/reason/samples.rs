@@ -36,9 +36,10 @@ pub fn check(reason: &Reason) -> &'static str {
     }
 }
 
-/// Where the code is described.
+/// The URL of the page that describes the code.
 pub fn docs(reason: &Reason) -> String {
-    format!("docs/reasons.md#{}", reason.code.to_ascii_lowercase())
+    const PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/reasons.md");
+    format!("{PAGE}#{}", reason.code.to_ascii_lowercase())
 }
 
 #[cfg(test)]

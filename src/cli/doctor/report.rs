@@ -100,12 +100,12 @@ fn add(text: &mut String, finding: &Finding, signs: Signs, terminal: Terminal) {
     if let Some(hint) = hint {
         *text += &terminal.wrap(&format!("    fix: {}\n", printable(hint)), FIX_INDENT);
     }
-    // To be copied: these are never broken.
+    // To be copied: these and the page are never broken.
     for command in &finding.commands {
         *text += &format!("    $ {}\n", printable(command));
     }
     if let Some(page) = finding.code.map(page) {
-        *text += &terminal.wrap(&format!("    see: {page}\n"), FIX_INDENT);
+        *text += &format!("    see: {page}\n");
     }
 }
 
@@ -132,7 +132,7 @@ fn detail_lines(detail: &Detail) -> Vec<String> {
     }
 }
 
-/// Where the code is explained.
+/// The URL of the page that explains the code.
 fn page(code: &str) -> String {
     reason::find(code).map(reason::docs).unwrap_or_default()
 }
@@ -221,11 +221,15 @@ mod tests {
             .run("kubectl describe networkpolicy p");
         let group = Group::new("Pod shop/web", vec![consequence, cause]);
         let text = text(&[group], 2, ASCII, Terminal::PLAIN);
-        let expected = "Pod shop/web\nxx KS811 a policy\n    fix: allow it\n    $ kubectl describe \
-            networkpolicy p\n    see: docs/reasons.md#ks811\nxx KS312 Entra cannot be reached\n    \
-            see: docs/reasons.md#ks312\n\nok 2 other workload(s) without trouble\n\n2 failed, 0 \
-            warning(s)\nmost likely cause: KS811 Pod shop/web: a \
-            NetworkPolicy keeps the sidecar from Entra or the vaults\n";
+        let [see_cause, see_consequence] =
+            ["KS811", "KS312"].map(|code| format!("    see: {}\n", page(code)));
+        let expected = format!(
+            "Pod shop/web\nxx KS811 a policy\n    fix: allow it\n    $ kubectl describe \
+            networkpolicy p\n{see_cause}xx KS312 Entra cannot be reached\n{see_consequence}\n\
+            ok 2 other workload(s) without trouble\n\n2 failed, 0 warning(s)\n\
+            most likely cause: KS811 Pod shop/web: a \
+            NetworkPolicy keeps the sidecar from Entra or the vaults\n"
+        );
         assert_eq!(text, expected);
     }
 

@@ -254,8 +254,9 @@ fn values_of_azure_workload_identity_keep_their_names() {
 }
 
 #[test]
-fn chart_and_program_are_of_one_version() {
+fn chart_and_program_are_of_one_version_and_repository() {
     let chart = yaml("Chart.yaml");
+    assert_eq!(chart["home"], env!("CARGO_PKG_REPOSITORY"));
     assert_eq!(
         (&chart["version"], &chart["appVersion"]),
         (&env!("CARGO_PKG_VERSION").into(), &env!("CARGO_PKG_VERSION").into())

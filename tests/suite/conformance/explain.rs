@@ -212,7 +212,7 @@ fn why_explains_a_code() {
         "\nas in  KS107 ",
         "\nfix    ",
         "\ncheck  keysluice explain -f FILE\n",
-        "\ndocs   docs/reasons.md#ks107\n",
+        "\ndocs   https://github.com/keysluice/keysluice/blob/main/docs/reasons.md#ks107\n",
     ] {
         assert!(expected.contains(line), "{line:?} is missing in {expected}");
     }

@@ -22,7 +22,8 @@ async fn json_has_the_same_findings() {
     let check = &workload["checks"][0];
     assert_eq!((&check["level"], &check["code"]), (&"failed".into(), &"KS207".into()));
     assert!(check["fix"].as_str().unwrap().contains("create it in the pod's namespace"), "{check}");
-    assert_eq!(check["see"], "docs/reasons.md#ks207");
+    let page = "https://github.com/keysluice/keysluice/blob/main/docs/reasons.md#ks207";
+    assert_eq!(check["see"], page);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
