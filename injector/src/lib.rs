@@ -22,6 +22,7 @@ mod call_id;
 mod calls;
 mod changes;
 mod clock;
+mod command_line;
 mod commands;
 pub mod content;
 mod control;

@@ -6,14 +6,13 @@
 use crate::clock::Utc;
 use crate::fault::Fault;
 use crate::redact::redact;
-use clap::ValueEnum;
 use serde::Serialize;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 /// How lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
     Text,

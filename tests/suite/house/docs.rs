@@ -133,7 +133,9 @@ fn the_command_lines_are_documented() {
         assert_eq!(code, 0);
         write!(page, "\n## keysluice {command}\n\n```text\n{}\n```\n", trimmed(&help)).unwrap();
     }
-    for command in ["", "run", "once", "ready", "status", "refresh", "idle", "probe"] {
+    for command in
+        ["", "run", "once", "ready", "status", "refresh", "idle", "intercept", "probe", "exec"]
+    {
         let mut run = Command::new(binaries().injector);
         run.env_clear();
         let output = run
