@@ -136,7 +136,9 @@ done
         String::from_utf8_lossy(&output.stderr)
     );
     let object = format!("argument {}", object.display());
-    assert_eq!(arguments, [object.as_str(), "argument -fuse-ld=lld", "argument -B/lld"]);
+    let given =
+        [object.as_str(), "argument -fuse-ld=lld", "argument -B/lld", "argument -Wl,--icf=all"];
+    assert_eq!(arguments, given);
 }
 
 /// A program of two functions, of which one is called, twice.
