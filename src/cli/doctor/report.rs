@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_wider_than_the_terminal_but_commands_stay_whole() {
+    fn no_line_is_wider_than_the_terminal_but_commands_and_pages_stay_whole() {
         let command = format!("az identity federated-credential create --name {}", "x".repeat(90));
         let mut table = Table::new(&["", "the token has", "the federated credential must have"]);
         table.add(
@@ -248,9 +248,12 @@ mod tests {
         let groups = [Group::new("Deployment shop/web", vec![finding])];
         for width in [40, 60, 80, 100] {
             let text = text(&groups, 1, UNICODE, Terminal::of_width(width));
-            let too_wide = text
-                .lines()
-                .find(|line| line.chars().count() > width && !line.trim_start().starts_with("$ "));
+            let too_wide = text.lines().find(|line| {
+                let start = line.trim_start();
+                // An address is whole too, and fits 80 columns.
+                let is_whole = start.starts_with("$ ") || width < 80 && start.starts_with("see: ");
+                line.chars().count() > width && !is_whole
+            });
             assert_eq!(too_wide, None, "{width}:\n{text}");
             assert!(text.contains(&format!("\n    $ {command}\n")), "{text}");
             for line in text.lines() {
