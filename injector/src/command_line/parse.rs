@@ -48,7 +48,9 @@ impl Typed {
             if name == Some("exec") && self.takes_rest(parser) {
                 return Ok(None);
             }
-            let Some(argument) = parser.next().map_err(text_of)? else { return Ok(None) };
+            let Some(argument) = parser.next().map_err(|error| error.to_string())? else {
+                return Ok(None);
+            };
             let (slot, option) = match (argument, name) {
                 (Arg::Short('h') | Arg::Long("help"), _) => {
                     return Ok(Some(help::text(self.command)));
@@ -78,15 +80,16 @@ impl Typed {
                     self.urls.push(utf8(url)?);
                     continue;
                 }
-                (Arg::Value(name), None) if name == "help" => return self.help(parser).map(Some),
+                (Arg::Value(name), None) if name == "help" => return Self::help(parser).map(Some),
                 (Arg::Value(name), None) => {
                     self.command = Some(command(&name)?);
                     continue;
                 }
                 (Arg::Value(value), Some("exec")) => {
-                    return Err(format!("unexpected {value:?}; hint: write -- before the command"));
+                    let value = quoted(&value);
+                    return Err(format!("unexpected {value}; hint: write -- before the command"));
                 }
-                (argument, _) => return Err(text_of(argument.unexpected())),
+                (argument, _) => return Err(argument.unexpected().to_string()),
             };
             if slot.replace(value(parser)?).is_some() {
                 return Err(format!("{option} is there twice"));
@@ -104,10 +107,10 @@ impl Typed {
         is_next
     }
 
-    fn help(&mut self, parser: &mut Parser) -> Result<String, String> {
-        match parser.next().map_err(text_of)? {
+    fn help(parser: &mut Parser) -> Result<String, String> {
+        match parser.next().map_err(|error| error.to_string())? {
             Some(Arg::Value(name)) => Ok(help::text(Some(command(&name)?))),
-            Some(argument) => Err(text_of(argument.unexpected())),
+            Some(argument) => Err(argument.unexpected().to_string()),
             None => Ok(help::text(None)),
         }
     }
@@ -183,23 +186,19 @@ fn given(
     typed.take().or_else(|| variable(name).filter(|value| !value.is_empty()))
 }
 
-fn text_of(error: lexopt::Error) -> String {
-    error.to_string()
-}
-
 fn value(parser: &mut Parser) -> Result<OsString, String> {
-    let value = parser.value().map_err(text_of)?;
+    let value = parser.value().map_err(|error| error.to_string())?;
     if value.is_empty() { Err("an option has an empty value".to_owned()) } else { Ok(value) }
 }
 
 fn utf8(value: OsString) -> Result<String, String> {
-    value.into_string().map_err(|value| format!("{value:?} is not UTF-8"))
+    value.into_string().map_err(|value| format!("{} is not UTF-8", quoted(&value)))
 }
 
 fn command(name: &OsStr) -> Result<&'static CommandHelp, String> {
     name.to_str().and_then(help::find).ok_or_else(|| {
         let names: Vec<_> = help::COMMANDS.iter().map(|one| one.name).collect();
-        format!("unknown command {name:?}; hint: one of {}", names.join(", "))
+        format!("unknown command {}; hint: one of {}", quoted(name), names.join(", "))
     })
 }
 
@@ -207,13 +206,19 @@ fn choice<T: Copy>(option: &str, word: &OsStr, choices: &[(&str, T)]) -> Result<
     let chosen = choices.iter().find(|(name, _)| word == *name).map(|(_, value)| *value);
     chosen.ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        format!("{option} {word:?} is not valid; hint: one of {}", names.join(", "))
+        format!("{option} {} is not valid; hint: one of {}", quoted(word), names.join(", "))
     })
 }
 
 fn seconds(text: &OsStr) -> Result<u64, String> {
     let seconds = text.to_str().and_then(|text| text.parse().ok());
     seconds.filter(|seconds| *seconds <= LONGEST_WAIT_SECONDS).ok_or_else(|| {
-        format!("--timeout {text:?} is not valid; hint: seconds, at most {LONGEST_WAIT_SECONDS}")
+        let text = quoted(text);
+        format!("--timeout {text} is not valid; hint: seconds, at most {LONGEST_WAIT_SECONDS}")
     })
+}
+
+/// In quotes, without control characters.
+fn quoted(text: &OsStr) -> String {
+    format!("{:?}", text.to_string_lossy())
 }
