@@ -80,8 +80,8 @@ fn wrong_usage_names_the_word_and_what_would_be_right() {
     for (line, problem) in [
         ("", "a command is missing"),
         ("--plan /p", "a command is missing"),
-        ("runn", "unknown command \"runn\"; hint: one of run, once, ready, status, "),
-        ("help runn", "unknown command \"runn\"; hint: one of "),
+        ("start", "unknown command \"start\"; hint: one of run, once, ready, status, "),
+        ("help start", "unknown command \"start\"; hint: one of "),
         ("run --plam /p", "invalid option '--plam'"),
         ("run -x", "invalid option '-x'"),
         ("run --version", "invalid option '--version'"),
