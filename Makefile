@@ -106,8 +106,9 @@ msrv: ## Checks that the oldest compiler of Cargo.toml's rust-version builds eve
 	./scripts/msrv
 
 .PHONY: lint
-lint: ## Checks format, clippy, spelling, licences (the last two if their tools are installed)
+lint: ## Checks format, clippy, lock files, spelling, licences (the last two if their tools are installed)
 	$(CARGO) fmt --all --check
+	$(CARGO) metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml >/dev/null
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@if command -v typos >/dev/null; then typos; else echo "typos is not installed: spelling not checked"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked"; fi
