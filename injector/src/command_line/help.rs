@@ -8,7 +8,7 @@ pub(super) struct CommandHelp {
     details: &'static str,
 }
 
-/// All commands. `help` is told beside them.
+/// All commands but `help`.
 pub(super) const COMMANDS: [CommandHelp; 9] = [
     CommandHelp {
         name: "run",

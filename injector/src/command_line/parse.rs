@@ -69,11 +69,11 @@ impl Typed {
                     (&mut self.output, "--output")
                 }
                 (Arg::Long("from"), Some("exec")) => {
-                    self.from.push(value(parser)?.into());
+                    self.from.push(value(parser, "--from")?.into());
                     continue;
                 }
                 (Arg::Long("keep"), Some("exec")) => {
-                    self.keep.push(utf8(value(parser)?)?);
+                    self.keep.push(utf8(value(parser, "--keep")?)?);
                     continue;
                 }
                 (Arg::Value(url), Some("probe")) => {
@@ -91,7 +91,7 @@ impl Typed {
                 }
                 (argument, _) => return Err(argument.unexpected().to_string()),
             };
-            if slot.replace(value(parser)?).is_some() {
+            if slot.replace(value(parser, option)?).is_some() {
                 return Err(format!("{option} is there twice"));
             }
         }
@@ -115,7 +115,7 @@ impl Typed {
         }
     }
 
-    /// An empty variable is none.
+    /// An empty environment variable counts as not set.
     fn meaning(&mut self, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Request, String> {
         let Some(CommandHelp { name, .. }) = self.command else {
             return Err("a command is missing".to_owned());
@@ -186,9 +186,9 @@ fn given(
     typed.take().or_else(|| variable(name).filter(|value| !value.is_empty()))
 }
 
-fn value(parser: &mut Parser) -> Result<OsString, String> {
+fn value(parser: &mut Parser, option: &str) -> Result<OsString, String> {
     let value = parser.value().map_err(|error| error.to_string())?;
-    if value.is_empty() { Err("an option has an empty value".to_owned()) } else { Ok(value) }
+    if value.is_empty() { Err(format!("the value of {option} is empty")) } else { Ok(value) }
 }
 
 fn utf8(value: OsString) -> Result<String, String> {

@@ -33,7 +33,7 @@ fn options_go_before_and_after_the_command_and_before_variables() {
     for line in ["--root /r run", "run --root /r", "run --root=/r"] {
         let (options, command) = run(line, &variables);
         assert_eq!((options.root.as_path(), command), (Path::new("/r"), Command::Run), "{line}");
-        assert_eq!(options.plan, None, "an empty variable is none");
+        assert_eq!(options.plan, None, "an empty variable counts as not set");
     }
     let (options, _) = run("once", &variables);
     assert_eq!(options.root, Path::new("/variable"));
@@ -87,7 +87,7 @@ fn wrong_usage_names_the_word_and_what_would_be_right() {
         ("run --version", "invalid option '--version'"),
         ("run once", "unexpected argument \"once\""),
         ("run --plan", "missing argument for option '--plan'"),
-        ("run --root=", "an option has an empty value"),
+        ("run --root=", "the value of --root is empty"),
         ("run --root /a --root /b", "--root is there twice"),
         ("--timeout 5 ready", "invalid option '--timeout'"),
         ("run --timeout 5", "invalid option '--timeout'"),
