@@ -87,9 +87,9 @@ fn a_history_keeps_the_expiry_of_its_newest_version_and_a_selection_names_its_fi
     env.emulator.seed(serde_json::from_value(vault).unwrap()).unwrap();
     let put = |name: &str, seed| env.emulator.put_secret("shop", name, seed).unwrap();
     // Which of several versions of one second is the newest, the vault does not tell.
-    for (created, value, expires) in [(1000, "old", -100), (1001, "new", -50)] {
-        let created = Some(created);
-        put("twice", SecretSeed { created, ..expiring(value, in_seconds(expires)) });
+    let [old, new] = [in_seconds(-100), in_seconds(-50)];
+    for (created, value, expires) in [(1000, "old", old), (1001, "new", new)] {
+        put("twice", SecretSeed { created: Some(created), ..expiring(value, expires) });
     }
     put("app-a", expiring("a", FAR));
     put("app-b", expiring("b", in_seconds(-10)));
@@ -100,12 +100,11 @@ fn a_history_keeps_the_expiry_of_its_newest_version_and_a_selection_names_its_fi
     plan["volumes"][0]["selections"] = json!([{"mode": "0644", "identity": file["identity"],
         "vault": file["vault"], "namePrefix": "app-"}]);
     let sidecar = env.run_ready(&plan);
-    let first = file_of(&sidecar.status(), "twice")["expiresAt"].clone();
-    assert!(first.is_u64(), "{first}");
+    assert_eq!(file_of(&sidecar.status(), "twice")["expiresAt"], new);
     sidecar.refresh();
     sidecar.refresh();
     let status = sidecar.status();
-    assert_eq!(file_of(&status, "twice")["expiresAt"], first, "also when it is unchanged");
+    assert_eq!(file_of(&status, "twice")["expiresAt"], new, "also when it is unchanged");
     let told = told(&env, Some("KS419"));
     let starts = ["secret \"twice\" in https://", "secret \"app-b\" in https://"];
     assert_eq!(told.len(), 2, "{told:?}");
