@@ -10,6 +10,7 @@ use crate::admission::{Answer, Outcome};
 use crate::azure::{Form, IdentityKind, Side, StandIns, Target, Usage, stand_in};
 use crate::cli::input_options::InputOptions;
 use crate::cluster::manifests::{Document, Manifests, read_documents};
+use crate::migrate::set;
 use crate::mutate::{CLIENT_ID_ANNOTATION, SIDECAR, USE_LABEL};
 use crate::plan;
 use crate::provider_class::is_guid;
@@ -203,7 +204,7 @@ impl Objects {
                 id.to_owned()
             } else {
                 let id = stand_in(number);
-                annotate(&mut document.value, &id);
+                set(&mut document.value, "annotations", CLIENT_ID_ANNOTATION, &id);
                 objects.stand_ins.insert(id.clone(), place.clone());
                 id
             };
@@ -260,12 +261,6 @@ fn variable(container: &Value, name: &str) -> Option<String> {
     named.find_map(|entry| entry["value"].as_str().map(str::to_owned))
 }
 
-fn annotate(object: &mut Value, client_id: &str) {
-    if !object["metadata"]["annotations"].is_object() {
-        object["metadata"]["annotations"] = json!({});
-    }
-    object["metadata"]["annotations"][CLIENT_ID_ANNOTATION] = json!(client_id);
-}
 
 fn place(object: &Value) -> Place {
     let metadata = &object["metadata"];

@@ -191,8 +191,8 @@ impl Migration {
     }
 }
 
-/// Sets a label or an annotation.
-fn set(object: &mut Value, field: &str, key: &str, value: &str) {
+/// Sets a label or an annotation. Metadata that is not an object, which no API server takes, goes.
+pub(crate) fn set(object: &mut Value, field: &str, key: &str, value: &str) {
     if !object["metadata"].is_object() {
         object["metadata"] = json!({});
     }

@@ -61,7 +61,7 @@ reasons! { PROVIDER_CLASS:
          needs a cloud definition from the operator (--cloud FILE)";
     KS117
         "the vault name is not valid"
-        "set keyvaultName to the name of the vault only; a URL goes into vaultUrl";
+        "write the name of the vault only, such as shop; in a class, a URL goes into vaultUrl";
     KS118
         "the vault is not on the operator's allow-list"
         "use another vault, or ask the operator of Keysluice to allow this one";
@@ -85,7 +85,7 @@ reasons! { PROVIDER_CLASS:
         "correct objectEncoding: utf-8, base64 or hex, and only on an object of type secret";
     KS125
         "the path of an object's file is not below the volume"
-        "set objectAlias to a relative path such as db/password, without \"..\"";
+        "set objectName, and objectAlias only to a relative path such as db/password, without \"..\"";
     KS126
         "objectName is missing or is not a valid Key Vault object name"
         "write the name only, as the vault shows it, not its URL";
@@ -160,9 +160,9 @@ reasons! { PROVIDER_CLASS:
         "split it into several classes, each with fewer objects and secretObjects";
     KS148
         "a Secret of secretObjects has a name, key, label or annotation that it cannot have"
-        "write secretName in lower case, with letters, digits, - and ., once in the class; write \
-         each key once, with letters, digits, -, _ and .; use no labels or annotations below \
-         keysluice.dev/";
+        "correct it; secretName has lower-case letters, digits, - and ., and is in the class once; \
+         each key is there once, with letters, digits, -, _ and .; labels and annotations are as \
+         Kubernetes takes them, and none is below keysluice.dev/";
     KS149
         "a Secret of secretObjects has a type that stands for credentials of the cluster"
         "use the type Opaque; a projected volume gives a pod a token of its ServiceAccount";
@@ -195,9 +195,9 @@ reasons! { PROVIDER_CLASS:
         "rename the variable: letters, digits and _, without a digit at the beginning; names that \
          begin with KEYSLUICE_ and the AZURE_ names of the identity are set by the webhook";
     KS158
-        "an annotation for a file has a name or path that the file cannot have"
-        "give each file a path of its own, relative and without ..: the name after file., or \
-         ?path=";
+        "an annotation for a file or variable has a name or path that it cannot have"
+        "correct the name; each file has a path of its own, relative and without ..: the name \
+         after file., or ?path=; behind keysluice.dev/, a key has at most 63 characters";
     KS160
         "templates cannot be read"
         "write a list of maps with path and template; filePermission, fileOwner and fileGroup are \

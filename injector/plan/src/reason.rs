@@ -81,12 +81,12 @@ reasons! { INJECTOR:
          https://vault.azure.net/.default";
     KS310
         "Entra throttles token requests"
-        "no action is needed for a short time: the sidecar asks again; many pods that start at \
-         once share one limit";
+        "a running sidecar asks again by itself; a job that ended needs another run, with a longer \
+         --wait; many pods that start at once share one limit";
     KS311
         "Entra failed temporarily"
-        "no action is needed: the sidecar asks again; if it persists, open a support ticket with \
-         the AADSTS code";
+        "a running sidecar asks again by itself; a job that ended needs another run, with a longer \
+         --wait; if it persists, open a support ticket with the AADSTS code";
     KS312
         "Entra cannot be reached"
         "check egress to the authority (network policy, firewall, HTTPS_PROXY), and check DNS";
@@ -150,11 +150,12 @@ reasons! { INJECTOR:
         "enable the version, or create a new one";
     KS407
         "the vault throttles requests"
-        "no action is needed for a short time; a longer refresh interval or fewer pods per vault \
-         reduce requests";
+        "a running sidecar asks again by itself; a job that ended needs another run, with a longer \
+         --wait; a longer refresh interval or fewer pods per vault reduce requests";
     KS408
         "the vault failed temporarily"
-        "no action is needed: the sidecar asks again";
+        "a running sidecar asks again by itself; a job that ended needs another run, with a longer \
+         --wait";
     KS409
         "the vault's name does not resolve"
         "check the name and cloud of the vault, that the vault is not deleted, and DNS (private \
@@ -171,7 +172,7 @@ reasons! { INJECTOR:
         "check egress to the vault: a firewall that drops packets has this effect";
     KS413
         "the vault's response is incomplete or not valid"
-        "the sidecar asks again; check proxies, firewalls, meshes and the vault's URL: something \
+        "check proxies, firewalls, meshes and the vault's URL: something \
          between the sidecar and the vault may cut its responses or answer instead of it";
     KS414
         "the vault and the token belong to different domains"
@@ -330,8 +331,9 @@ reasons! { INJECTOR:
         "the URL of the proxy is not valid"
         "write HTTPS_PROXY as a URL such as http://proxy.example:3128";
     KS608
-        "the process cannot be set up"
-        "see the operating system's error in the message";
+        "the process cannot be set up, or a signal ended it"
+        "if a signal ended it, find who sent it, such as the time limit of a job, and run it again; \
+         otherwise the message has the operating system's error";
 }
 
 #[cfg(test)]

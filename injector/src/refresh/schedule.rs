@@ -19,6 +19,9 @@ use volume_state::{FileState, VolumeState};
 /// What cannot be removed is tried again so often.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(300);
 
+/// A start has its last try so long before its deadline, if the back-off would let it wait for longer.
+const LAST_TRY: Duration = Duration::from_secs(1);
+
 /// Longer than any start.
 pub(super) const NEVER: Duration = Duration::from_secs(30 * 86_400);
 
@@ -197,6 +200,7 @@ impl Schedule {
         // connections.
         let jitter = self.jitter.clone();
         self.jitter.spread(Duration::ZERO);
+        let last_try = self.deadline.filter(|_| !state.ready).map(|at| at.saturating_sub(LAST_TRY));
         for &(index, outcome) in outcomes {
             let file = &mut state.files[index];
             file.in_flight = false;
@@ -234,6 +238,9 @@ impl Schedule {
                     file.not_before = now + rest;
                     file.retry_at = Some(file.not_before);
                 }
+            }
+            if let Some(last_try) = last_try.filter(|at| *at > now) {
+                file.retry_at = file.retry_at.map(|at| at.min(last_try.max(file.not_before)));
             }
             file.fresh = late;
             if std::mem::take(&mut file.again) {

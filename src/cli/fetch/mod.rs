@@ -27,7 +27,7 @@ use keysluice_plan::Plan;
 pub(super) use options::Fetch;
 use outputs::Fetched;
 use private::PrivateDirectory;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -90,6 +90,7 @@ impl Fetch {
             let paths = paths.iter().map(String::as_str);
             resolved.names.of(paths, targets.contains(&Target::Runner))?;
         }
+        outputs::check(self.dotenv.as_deref(), &runner_files)?;
         let entra = Entra { trusted_ca: trusted_ca.as_deref(), audience: &audience };
         self.fetch(&resolved, entra, &targets, &runner_files)
     }
@@ -283,6 +284,14 @@ fn absolute_directory(path: &Path) -> std::io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     if !path.is_dir() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+    }
+    let mode = std::fs::metadata(&path)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        eprintln!(
+            "warning: other users may read the files in {path}, its mode is {mode:04o}; hint: \
+             chmod 0700 {path}"
+        );
     }
     Ok(path)
 }

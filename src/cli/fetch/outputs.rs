@@ -2,7 +2,7 @@
 
 use super::error::{Cause, FetchError};
 use super::names::Names;
-use super::private::{random, replace};
+use super::private::{self, random, replace};
 use super::values::{self, MaskStyle, Target, Variable};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use std::ffi::{OsStr, OsString};
@@ -79,15 +79,30 @@ pub(super) fn dotenv(path: &Path, variables: &[Variable]) -> Result<(), FetchErr
     replace(path, values::dotenv(variables).expose_secret())
 }
 
+/// Fails if a file of variables cannot be written, before anything is fetched for it.
+pub(super) fn check(dotenv: Option<&Path>, runner_files: &[PathBuf]) -> Result<(), FetchError> {
+    if let Some(path) = dotenv {
+        private::check(path)?;
+    }
+    for path in runner_files {
+        open_to_append(path).map_err(|error| FetchError::output(path, error))?;
+    }
+    Ok(())
+}
+
 /// Adds to a file of GitHub's runner, in one write.
 pub(super) fn runner_file(path: &Path, variables: &[Variable]) -> Result<(), FetchError> {
     let text = values::runner_file(variables, random);
     append(path, text.expose_secret()).map_err(|error| FetchError::output(path, error))
 }
 
-fn append(path: &Path, text: &[u8]) -> io::Result<()> {
+fn open_to_append(path: &Path) -> io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
+    options.read(true).append(true).create(true).mode(0o600).open(path)
+}
+
+fn append(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = open_to_append(path)?;
     // Another step may have left a line without its end.
     let mut last = [b'\n'];
     if file.seek(SeekFrom::End(0))? > 0 {

@@ -181,6 +181,28 @@ fn the_deadline_gives_up_also_while_a_fetch_hangs() {
 }
 
 #[test]
+fn a_start_has_its_last_try_shortly_before_its_deadline() {
+    for (class, seconds) in [(Class::Transient, 3), (Class::Transient, 30), (Class::Slow, 20)] {
+        let mut refresh = machine(1, false, Some(seconds));
+        let (mut now, mut tries) = (Time::ZERO, Vec::new());
+        while refresh.on(Event::Tick, now) == fetch(&[0]) {
+            tries.push(now);
+            refresh.on(fetched(&[(0, failed(class))]), now);
+            now = refresh.wake_at().unwrap();
+        }
+        let deadline = at(f64::from(u32::try_from(seconds).unwrap()));
+        assert_eq!(now, deadline, "gives up");
+        assert_eq!(tries.last(), Some(&(deadline - LAST_TRY)), "{tries:?}");
+    }
+    let mut refresh = machine(1, false, Some(30));
+    refresh.on(Event::Tick, Time::ZERO);
+    let retry_after = Some(at(60.0));
+    let throttled = Outcome::Failed { class: Class::Transient, retry_after };
+    refresh.on(fetched(&[(0, throttled)]), at(1.0));
+    assert!(refresh.is_out_of_time(), "a wait that the server demanded stays");
+}
+
+#[test]
 fn without_a_deadline_a_start_waits_for_ever() {
     let mut refresh = machine(1, false, None);
     refresh.on(Event::Tick, Time::ZERO);
