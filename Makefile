@@ -170,6 +170,10 @@ static: ## Builds static binaries: the sidecar for musl (if the target is missin
 hot: ## Measures anew which functions of the static programs run, so that they stand together (scripts/hot; root, Go)
 	./scripts/hot/measure
 
+.PHONY: profile
+profile: ## Measures anew how often each branch of the webhook runs, for its static program (scripts/hot; llvm-tools of the compiler)
+	./scripts/hot/profile
+
 .PHONY: test-static
 test-static: static ## Runs the sidecar's tests with the static binary
 	KEYSLUICE_TEST_BINARY=$(CURDIR)/target/static/keysluice-injector $(CARGO) test -p keysluice-injector --test injector

@@ -2,6 +2,7 @@
 //! /proc.
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,7 +12,10 @@ use std::time::{Duration, Instant};
 /// Clock ticks a second in /proc/PID/stat; Linux fixes it for user space (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
-/// A child process; killed when dropped.
+/// How long a server may take to end.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A child process; ended when dropped.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -114,7 +118,15 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// Ends it in order: what counts its branches (scripts/hot/profile) writes them at its end.
     fn drop(&mut self) {
+        if let Some(id) = i32::try_from(self.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(id, Signal::TERM);
+        }
+        let asked = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && asked.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
