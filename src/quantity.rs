@@ -32,6 +32,11 @@ pub(crate) fn is_cpu(text: &str) -> bool {
         && (is_fraction_allowed || !number.contains('.'))
 }
 
+/// Whether it is one that a container may be limited to.
+pub(crate) fn is_cpu_limit(text: &str) -> bool {
+    is_cpu(text) && nanos(text) > Some(0)
+}
+
 /// One to nine digits.
 fn is_short_number(text: &str) -> bool {
     (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -99,6 +104,20 @@ mod tests {
         assert_eq!(memory_bytes("16Gi"), Some(16 << 30));
         for text in ["", "Mi", "128M", "-1", "1.5Mi", "1e9", "18446744073709551615Gi"] {
             assert_eq!(memory_bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_cpu_is_not_zero() {
+        for (text, is_quantity, is_limit) in [
+            ("10m", true, true),
+            ("0.1", true, true),
+            ("0", true, false),
+            ("0m", true, false),
+            ("0.0", true, false),
+            ("much", false, false),
+        ] {
+            assert_eq!((is_cpu(text), is_cpu_limit(text)), (is_quantity, is_limit), "{text}");
         }
     }
 

@@ -7,11 +7,13 @@ use crate::fault::{Class, Fault};
 use keysluice_plan::reason::KS605;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::umask;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ use tokio::time::{sleep, timeout};
 const SOCKET: &str = "control.sock";
 /// A client that connects has its line ready.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A living sidecar has room in its queue at once.
+const LIVING: Duration = Duration::from_secs(1);
 
 /// What a gate needs to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,7 +75,9 @@ impl RunDirectory {
 
     /// Listens; a socket of a sidecar that is gone is replaced, a living one is not.
     pub(crate) fn listen(&self) -> Result<UnixListener, Fault> {
-        if self.connect().is_ok() {
+        // A queue that is full is that of a sidecar which is stopped.
+        let found = self.connect(LIVING);
+        if !found.is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
             let message = format!("{}: another sidecar runs here", self.path.display());
             return Err(Fault::new(KS605, Class::Transient, message));
         }
@@ -87,8 +93,16 @@ impl RunDirectory {
     }
 
     /// Connects to the sidecar.
-    pub(crate) fn connect(&self) -> std::io::Result<BlockingStream> {
-        BlockingStream::connect(self.socket_path())
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`] where its queue has no room within `limit`.
+    pub(crate) fn connect(&self, limit: Duration) -> std::io::Result<BlockingStream> {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        // connect(2) waits for room as long as a send would.
+        set_socket_timeout(&socket, Timeout::Send, Some(limit))?;
+        connect(&socket, &SocketAddrUnix::new(self.socket_path())?)?;
+        Ok(socket.into())
     }
 
     /// A small file of state; empty when it is missing.
@@ -218,6 +232,22 @@ mod tests {
         assert!(run.listen().unwrap_err().message.contains("another sidecar"));
         drop(listener);
         run.listen().unwrap();
+    }
+
+    #[test]
+    fn a_sidecar_that_is_stopped_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(directory.path()).unwrap();
+        let flags = SocketFlags::CLOEXEC;
+        let stopped = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let address = SocketAddrUnix::new(directory.path().join(SOCKET)).unwrap();
+        rustix::net::bind(&stopped, &address).unwrap();
+        rustix::net::listen(&stopped, 0).unwrap();
+        let limit = Duration::from_millis(20);
+        let waiting: Vec<_> = std::iter::from_fn(|| run.connect(limit).ok()).take(9).collect();
+        assert!(waiting.len() < 9, "its queue is full");
+        assert_eq!(run.connect(limit).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(run.listen().unwrap_err().message.contains("another sidecar"));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ mod history;
 mod making;
 mod replanned;
 mod selected;
+mod stood;
 mod unchanged;
 
 use crate::changes::{ChangeTracker, Seen, Start};
@@ -26,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use stood::Stood;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
@@ -77,6 +79,8 @@ pub(crate) struct Fetcher {
     making: Semaphore,
     /// What is known of changes; per volume.
     trackers: Vec<Mutex<ChangeTracker>>,
+    /// Of selections.
+    stood: Stood,
 }
 
 /// What outlives a Plan.
@@ -133,8 +137,8 @@ impl Fetcher {
             plan.volumes.iter().flat_map(vaults),
         );
         let making = Semaphore::new(1);
-        let room = Room::of_this_process();
-        Self { plan, sources, vaults, throttle, http, tokens, room, making, trackers }
+        let (room, stood) = (Room::of_this_process(), Stood::new(root));
+        Self { plan, sources, vaults, throttle, http, tokens, room, making, trackers, stood }
     }
 
     /// Has these items fetched the next time, whatever a list tells.

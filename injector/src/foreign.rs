@@ -1,23 +1,33 @@
 //! An answer that is not the service's own: a proxy's error page, a captive portal, the block page
 //! of a firewall.
 //!
-//! It says nothing of roles, policies, names or identities, so what it says is told as it is:
-//! status, type, and how it begins.
+//! It says nothing of roles, policies, names or identities. The message shows its status and type,
+//! and of its body only the text of an HTML page, or code and message of an error in JSON: any
+//! other body may hold what was asked for, whatever the status is.
 
 use crate::redact::short;
-use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderName, LOCATION};
+use reqwest::{Response, Url};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::fmt;
 
-/// Characters of a body that are told.
-const START_CHARACTERS: usize = 120;
+/// Characters of a body that are shown.
+const SHOWN_CHARACTERS: usize = 120;
+/// Bytes in which a page says that it is HTML.
+const MARKED_BYTES: usize = 1024;
+/// Bytes of a page in which its text is looked for.
+const PAGE_BYTES: usize = 16 << 10;
+/// Members of JSON that hold what must not be shown.
+const SECRETS: [&str; 6] =
+    ["value", "access_token", "refresh_token", "id_token", "client_secret", "client_assertion"];
 
 /// Status and headers of an answer, kept while its body is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
     status: u16,
     content_type: String,
-    /// Host and scheme of where a redirect leads.
+    /// Scheme, host and port of where a redirect leads.
     location: String,
 }
 
@@ -34,11 +44,10 @@ impl Head {
         Self { status: status.as_u16(), content_type: short(content_type), location }
     }
 
-    /// With how the body begins.
+    /// With what the body says.
     pub(crate) fn with(self, body: &[u8]) -> Foreign {
-        let start =
-            if self.status == 200 && !is_markup(body) { String::new() } else { start(body) };
-        Foreign { head: self, start }
+        let said = one_line(&said(self.status, body));
+        Foreign { head: self, said }
     }
 }
 
@@ -51,8 +60,8 @@ fn header(response: &Response, name: HeaderName) -> &str {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Foreign {
     head: Head,
-    /// Of an answer with status 200 only where it is a page: anything else may be a value.
-    start: String,
+    /// Of a page or an error; empty for any other body.
+    said: String,
 }
 
 impl Foreign {
@@ -68,7 +77,7 @@ impl Foreign {
     }
 }
 
-/// `403 text/html "<html>blocked</html>"`
+/// `403 text/html "blocked by policy"`
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Head { status, content_type, location } = &self.head;
@@ -79,8 +88,8 @@ impl fmt::Display for Foreign {
         if !location.is_empty() {
             write!(f, " that leads to {location}")?;
         }
-        if !self.start.is_empty() {
-            write!(f, " {:?}", self.start)?;
+        if !self.said.is_empty() {
+            write!(f, " {:?}", self.said)?;
         }
         Ok(())
     }
@@ -91,73 +100,114 @@ pub(crate) fn is_object(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'{')
 }
 
-fn is_markup(body: &[u8]) -> bool {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    body.trim_ascii_start().first() == Some(&b'<')
+/// Whether a body has a member, an element or a quoted name that is one of [`SECRETS`], also in
+/// JSON that is quoted in JSON or in HTML.
+pub(crate) fn may_hold_secret(body: &[u8]) -> bool {
+    body.windows(2).enumerate().any(|(at, pair)| {
+        let rest = &body[at + 1..];
+        b"\"'<;:".contains(&pair[0])
+            && SECRETS.iter().any(|name| {
+                rest.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
+                    && rest.get(name.len()).is_some_and(|next| b"\"'\\&>".contains(next))
+            })
+    })
+}
+
+/// A URL without user name and password, for a message.
+pub(crate) fn without_user_info(url: &str) -> String {
+    let Some((before, after)) = url.rsplit_once('@') else { return url.to_owned() };
+    let scheme = before.find("://").map_or(0, |at| at + 3);
+    format!("{}{after}", &before[..scheme])
+}
+
+/// What may be shown of a body.
+fn said(status: u16, body: &[u8]) -> String {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body).trim_ascii_start();
+    if may_hold_secret(body) {
+        String::new()
+    } else if is_page(body) {
+        text_of(&String::from_utf8_lossy(&body[..body.len().min(PAGE_BYTES)]))
+    } else if status >= 400 {
+        error_of(body)
+    } else {
+        String::new()
+    }
+}
+
+/// Whether a body is HTML; other markup may be data.
+fn is_page(body: &[u8]) -> bool {
+    let marks = ["<!doctype html", "<html", "<head", "<body", "<title", "<h1", "<p>"];
+    let start = body[..body.len().min(MARKED_BYTES)].to_ascii_lowercase();
+    start.first() == Some(&b'<')
+        && marks.iter().any(|mark| start.windows(mark.len()).any(|it| it == mark.as_bytes()))
+}
+
+/// The text of a page: what is between its tags, but no scripts and styles.
+fn text_of(page: &str) -> String {
+    let (mut text, mut hidden) = (String::new(), None);
+    for (tag, after) in page.split('<').filter_map(|piece| piece.split_once('>')) {
+        let name = tag.split_whitespace().next().unwrap_or_default();
+        let ends = hidden.is_none_or(|end: &str| name.eq_ignore_ascii_case(end));
+        hidden = match hidden {
+            None if name.eq_ignore_ascii_case("script") => Some("/script"),
+            None if name.eq_ignore_ascii_case("style") => Some("/style"),
+            _ => hidden.filter(|_| !ends),
+        };
+        if hidden.is_none() {
+            text.extend([" ", after]);
+        }
+    }
+    text
+}
+
+/// `{"error":{"code","message"}}`, the same fields without `error` around them, or
+/// `{"error","error_description"}`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Refusal<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow, alias = "error_description")]
+    message: Option<&'a RawValue>,
+}
+
+/// `Forbidden: blocked by policy`; empty for what is not an error in JSON.
+fn error_of(body: &[u8]) -> String {
+    // An array would be read as the fields in order.
+    let parsed = is_object(body).then(|| serde_json::from_slice::<Refusal<'_>>(body));
+    let Some(Ok(mut error)) = parsed else { return String::new() };
+    if let Some(inner) = error.error {
+        match serde_json::from_str(inner.get()) {
+            Ok(inner_error) if is_object(inner.get().as_bytes()) => error = inner_error,
+            _ => error.code = Some(inner),
+        }
+    }
+    let words = [error.code, error.message].map(|field| {
+        field.and_then(|field| serde_json::from_str::<String>(field.get()).ok()).unwrap_or_default()
+    });
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 /// The first characters in one line.
-fn start(body: &[u8]) -> String {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let text = String::from_utf8_lossy(&body[..body.len().min(8 * START_CHARACTERS)]);
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut line = short(&line);
-    if let Some((at, _)) = line.char_indices().nth(START_CHARACTERS) {
+fn one_line(text: &str) -> String {
+    let mut line = short(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    if let Some((at, _)) = line.char_indices().nth(SHOWN_CHARACTERS) {
         line.truncate(at);
         line.push('…');
     }
     line
 }
 
-/// `https://portal.example`: what follows may hold what was asked for.
+/// `https://portal.example`: user name and password are left out, and what follows may hold what
+/// was asked for.
 fn origin(location: &str) -> String {
-    let end = location.find("://").map(|at| at + 3);
-    let end = end.map(|at| {
-        location[at..].find(['/', '?', '#']).map_or(location.len(), |length| at + length)
-    });
-    short(&location[..end.unwrap_or_default()])
+    let Ok(url) = Url::parse(location) else { return String::new() };
+    let Some(host) = url.host_str() else { return String::new() };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    short(&format!("{}://{host}{port}", url.scheme()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn foreign(status: u16, content_type: &str, body: &[u8]) -> Foreign {
-        Head { status, content_type: content_type.to_owned(), location: String::new() }.with(body)
-    }
-
-    #[test]
-    fn the_start_is_one_short_line_without_tokens() {
-        let page = "\u{feff}<!DOCTYPE html>\r\n<html>\n  <body>eyJhbGciOi.x.y \u{1b}[31m blocked"
-            .to_owned()
-            + &"x".repeat(900);
-        let text = foreign(403, "text/html", page.as_bytes()).to_string();
-        assert!(
-            text.starts_with("403 text/html \"<!DOCTYPE html> <html> [token] [31m blockedxxx"),
-            "{text}"
-        );
-        assert!(text.chars().count() < 150 && text.ends_with("…\""), "{text}");
-        assert_eq!(foreign(404, "", b"").to_string(), "404");
-        assert_eq!(foreign(403, "x/y", b"\xff\xfe").to_string(), "403 x/y \"\u{fffd}\u{fffd}\"");
-    }
-
-    #[test]
-    fn a_body_that_may_be_a_value_is_not_told() {
-        for body in [&b"canary"[..], b"[\"canary\"]", b"{\"value\": \"canary\"", b" \"canary\""] {
-            assert_eq!(foreign(200, "text/plain", body).to_string(), "200 text/plain");
-        }
-        assert_eq!(foreign(200, "text/html", b" <p>hi").to_string(), "200 text/html \"<p>hi\"");
-    }
-
-    #[test]
-    fn of_a_redirect_the_origin_is_told() {
-        for (location, expected) in [
-            ("https://portal.example/login?to=secret", "https://portal.example"),
-            ("http://portal.example", "http://portal.example"),
-            ("/login?token=x", ""),
-            ("", ""),
-        ] {
-            assert_eq!(origin(location), expected);
-        }
-    }
-}
+mod tests;

@@ -7,12 +7,16 @@ use crate::control::RunDirectory;
 use crate::fault::{Class, Fault};
 use keysluice_plan::reason::{KS603, KS604, Reason};
 use serde::Deserialize;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(5);
+/// A sidecar that lives answers within this, except for the end of a refresh.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Twice as long as the longest refresh: a list may take five minutes.
+const MAX_REFRESH: Duration = Duration::from_secs(600);
 
 #[derive(Deserialize)]
 struct Line {
@@ -34,7 +38,8 @@ pub(crate) fn ready(
     let deadline = Instant::now() + timeout;
     let mut last: Option<String> = None;
     let stream = loop {
-        match connect(run) {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        match connect(run, left) {
             Ok(stream) => break stream,
             Err(error) if Instant::now() >= deadline => {
                 let what = format!(
@@ -55,19 +60,14 @@ pub(crate) fn ready(
         match lines.read_line(&mut text) {
             Ok(0) => return Err(ended(last.as_deref())),
             Ok(_) => {}
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                ) =>
-            {
+            Err(error) if is_timeout(&error) => {
                 return Err(fail(
                     KS603,
                     &format!("not ready within {} s", timeout.as_secs()),
                     last.as_deref(),
                 ));
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(_) => return Err(ended(last.as_deref())),
         }
         let Ok(line) = serde_json::from_str::<Line>(&text) else {
@@ -96,14 +96,41 @@ fn ended(last: Option<&str>) -> Fault {
 
 /// One request, one line of JSON; the flag says whether everything is well in it.
 pub(crate) fn request(run: &Path, command: &str) -> Result<(String, bool), Fault> {
+    request_within(run, command, PATIENCE)
+}
+
+/// The same with this limit for each sign of life.
+fn request_within(run: &Path, command: &str, limit: Duration) -> Result<(String, bool), Fault> {
+    let silent = |limit: Duration| {
+        failed(run, format!("the sidecar does not answer within {} s", limit.as_secs()))
+    };
+    let broken = |error: Error| if is_timeout(&error) { silent(limit) } else { failed(run, error) };
+    let started = Instant::now();
     // Without the directory there is no sidecar, which may change.
-    let stream = connect(run).map_err(|error| failed(run, error))?;
+    let stream = connect(run, limit).map_err(broken)?;
+    stream.set_read_timeout(Some(limit)).map_err(broken)?;
     let mut text = String::new();
-    let mut lines = ask(stream, command).map_err(|error| failed(run, error))?;
-    lines.read_line(&mut text).map_err(|error| failed(run, error))?;
+    let mut lines = ask(stream, command).map_err(broken)?;
+    while let Err(error) = lines.read_line(&mut text) {
+        match error.kind() {
+            ErrorKind::Interrupted => {}
+            // A refresh takes as long as the vaults do: the sidecar is there while it answers.
+            _ if is_timeout(&error) && command == "refresh" => {
+                if started.elapsed() > MAX_REFRESH {
+                    return Err(silent(MAX_REFRESH));
+                }
+                request_within(run, "status", limit)?;
+            }
+            _ => return Err(broken(error)),
+        }
+    }
     let line: Line = serde_json::from_str(&text)
         .map_err(|_| failed(run, "the sidecar ended before it answered"))?;
     Ok((text, line.failing == 0))
+}
+
+fn is_timeout(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 fn failed(run: &Path, error: impl std::fmt::Display) -> Fault {
@@ -111,14 +138,16 @@ fn failed(run: &Path, error: impl std::fmt::Display) -> Fault {
 }
 
 /// The error does not name the directory: its reader does.
-fn connect(run: &Path) -> Result<UnixStream, String> {
+fn connect(run: &Path, limit: Duration) -> Result<UnixStream, Error> {
     let name = format!("{}: ", run.display());
-    let directory = RunDirectory::open(run)
-        .map_err(|fault| fault.message.strip_prefix(&name).unwrap_or(&fault.message).to_owned())?;
-    directory.connect().map_err(|error| error.to_string())
+    let directory = RunDirectory::open(run).map_err(|fault| {
+        let message = fault.message.strip_prefix(&name).unwrap_or(&fault.message);
+        Error::other(message.to_owned())
+    })?;
+    directory.connect(limit)
 }
 
-fn ask(mut stream: UnixStream, command: &str) -> std::io::Result<BufReader<UnixStream>> {
+fn ask(mut stream: UnixStream, command: &str) -> Result<BufReader<UnixStream>, Error> {
     stream.write_all(format!("{command}\n").as_bytes())?;
     Ok(BufReader::new(stream))
 }
@@ -179,5 +208,38 @@ mod tests {
             let name = run.display().to_string();
             assert_eq!(fault.message.matches(&name).count(), 1, "{fault}");
         }
+    }
+
+    #[test]
+    fn a_sidecar_that_is_stopped_does_not_hold_its_askers() {
+        let directory = tempfile::tempdir().unwrap();
+        let _stopped = UnixListener::bind(directory.path().join("control.sock")).unwrap();
+        for command in ["status", "refresh"] {
+            let limit = Duration::from_millis(20);
+            let fault = request_within(directory.path(), command, limit).unwrap_err();
+            assert_eq!((fault.reason, fault.class), (KS604, Class::Transient), "{fault}");
+            assert!(fault.message.ends_with(": the sidecar does not answer within 0 s"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_is_waited_for_while_the_sidecar_answers() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("control.sock")).unwrap();
+        let thread = std::thread::spawn(move || {
+            let mut refresh = listener.accept().unwrap().0;
+            for _ in 0..3 {
+                let mut status = listener.accept().unwrap().0;
+                let mut request = String::new();
+                BufReader::new(status.try_clone().unwrap()).read_line(&mut request).unwrap();
+                assert_eq!(request, "status\n");
+                status.write_all(b"{\"failing\":1}\n").unwrap();
+            }
+            refresh.write_all(b"{\"failing\":0}\n").unwrap();
+        });
+        let limit = Duration::from_millis(200);
+        let answer = request_within(directory.path(), "refresh", limit);
+        assert_eq!(answer, Ok(("{\"failing\":0}\n".to_owned(), true)));
+        thread.join().unwrap();
     }
 }

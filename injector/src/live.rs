@@ -10,7 +10,7 @@ use crate::clock::{Alarm, Time, since_boot};
 use crate::fault::{Class, Fault};
 use crate::fetch::seed;
 use crate::http::{self, Http};
-use crate::plan_source::below;
+use crate::plan_source::{below, read_file};
 use crate::redact::short;
 use keysluice_plan::reason::{KS661, KS662, KS663, KS664, KS665};
 use keysluice_plan::{MAX_UPDATE_BYTES, Plan, PlanProblem, PlanRequest, PlanSchema, PlanUpdate};
@@ -30,8 +30,9 @@ use zeroize::Zeroizing;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A pod with a shorter interval asks no more often.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// What the webhook's refusal takes at most, and a token.
+/// What the webhook's refusal takes at most.
 const MAX_TEXT_BYTES: usize = 16 << 10;
+const MAX_TOKEN_BYTES: u64 = 16 << 10;
 
 /// What the webhook answered.
 #[derive(Debug)]
@@ -227,10 +228,9 @@ fn read(url: &str, status: u16, etag: Option<String>, body: &[u8]) -> Result<Ans
 
 /// The token, read anew: the kubelet replaces it.
 fn bearer(path: &Path) -> Result<HeaderValue, Fault> {
-    let token = std::fs::read_to_string(path).map_err(|error| no_token(path, error))?;
-    let token = Zeroizing::new(token);
-    let token = token.trim();
-    if token.is_empty() || token.len() > MAX_TEXT_BYTES {
+    let token = read_file(path, MAX_TOKEN_BYTES).map_err(|error| no_token(path, error))?;
+    let token = std::str::from_utf8(&token).map_err(|error| no_token(path, error))?.trim();
+    if token.is_empty() {
         return Err(no_token(path, "it does not hold a token"));
     }
     crate::redact::hold(token);

@@ -291,18 +291,18 @@ impl Machine {
     fn last_fault(&self, permanent: bool) -> Fault {
         let seconds = self.patience.as_secs();
         let when = if self.policy == Policy::KeepFresh { "after" } else { "within" };
-        match self.status.fault().cloned() {
-            Some(fault) if permanent => fault,
-            Some(fault) => {
-                let message = format!("{} (gave up {when} {seconds} s)", fault.message);
-                Fault { message, class: Class::Transient, ..fault }
-            }
-            None => Fault::new(
-                KS603,
-                Class::Transient,
-                format_args!("no object was complete within {seconds} s"),
-            ),
-        }
+        let Some(fault) = self.status.fault().cloned() else {
+            let asked = self.pending.iter().zip(&self.plan.volumes).find_map(|(known, volume)| {
+                Some(Item::at(volume, *known.asked.keys().next()?).source())
+            });
+            let silent = asked.map(|source| format!("; no answer came for {source}"));
+            let silent = crate::redact::short(&silent.unwrap_or_default());
+            let message = format_args!("no object was complete within {seconds} s{silent}");
+            return Fault::new(KS603, Class::Transient, message);
+        };
+        let message = format!("{} (gave up {when} {seconds} s)", fault.message);
+        let late = Fault { message, class: Class::Transient, ..fault.clone() };
+        if permanent { fault } else { late }
     }
 
     /// Whether every volume has its first generation, and every Secret was made.

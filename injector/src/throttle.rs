@@ -1,8 +1,8 @@
 //! `Retry-After`: whom not to ask before when, in this run and in the next.
 
 use crate::backoff::Jitter;
-use crate::clock::since_boot;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use crate::clock::{http_date, since_boot};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,9 +16,16 @@ const LONGEST_UNSAID: Duration = Duration::from_secs(120);
 /// With jitter, and rounded: nothing we wrote lies further ahead.
 const LONGEST_STORED: Duration = Duration::from_secs(661);
 
-/// The seconds of `Retry-After`; the date form is not used by Azure and counts as absent.
+/// `Retry-After` in both forms of RFC 9110: seconds, or a date. That counts from the `Date` of the
+/// same answer, which every server with a clock sends: the node's clock has no effect. Without one
+/// it counts as absent.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let value = text(RETRY_AFTER)?;
+    let seconds = value.parse::<u64>().ok().or_else(|| {
+        let seconds = http_date(value)?.checked_sub(http_date(text(DATE)?)?)?;
+        Some(u64::try_from(seconds).unwrap_or_default())
+    })?;
     Some(Duration::from_secs(seconds).min(LONGEST))
 }
 
@@ -130,13 +137,33 @@ mod tests {
             ("0", Some(0)),
             ("999999", Some(600)),
             ("-1", None),
-            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+            ("tomorrow", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, value.parse().unwrap());
             assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{value}");
         }
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_date_counts_from_that_of_the_answer_and_is_bounded() {
+        const DATES: [&str; 2] = ["Wed, 21 Oct 2026 07:28:00 GMT", "not a date"];
+        for (value, date, expected) in [
+            ("Wed, 21 Oct 2026 07:28:09 GMT", Some(DATES[0]), Some(9)),
+            // The obsolete forms count too.
+            ("Wednesday, 21-Oct-26 07:29:00 GMT", Some(DATES[0]), Some(60)),
+            ("Wed Oct 21 07:28:01 2026", Some(DATES[0]), Some(1)),
+            ("Wed, 21 Oct 2026 07:27:00 GMT", Some(DATES[0]), Some(0)),
+            ("Thu, 22 Oct 2026 07:28:00 GMT", Some(DATES[0]), Some(600)),
+            ("Wed, 21 Oct 2026 07:28:09 GMT", Some(DATES[1]), None),
+            ("Wed, 21 Oct 2026 07:28:09 GMT", None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            headers.extend(date.map(|date| (DATE, date.parse().unwrap())));
+            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{value}");
+        }
     }
 
     #[test]

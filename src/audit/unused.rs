@@ -26,6 +26,13 @@ pub struct Unused {
     pub role_assignments: Option<Vec<AssignmentUse>>,
 }
 
+impl Unused {
+    /// Whether the log is long enough to show that a grant is unused.
+    pub fn is_shown(&self) -> bool {
+        self.covered_days >= i64::from(self.days)
+    }
+}
+
 /// An object that a workload may read and does not.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]

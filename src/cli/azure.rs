@@ -261,7 +261,6 @@ fn variable(container: &Value, name: &str) -> Option<String> {
     named.find_map(|entry| entry["value"].as_str().map(str::to_owned))
 }
 
-
 fn place(object: &Value) -> Place {
     let metadata = &object["metadata"];
     let namespace = metadata["namespace"].as_str().filter(|name| !name.is_empty());

@@ -6,11 +6,10 @@ use super::misspelt;
 use crate::admission::{self, Answer, Outcome};
 use crate::cluster;
 use crate::cluster::manifests::{Document, Manifests, dotted, unquoted};
-use crate::mutate::{LabelPlaces, Note, USE_LABEL};
+use crate::mutate::{LabelPlaces, USE_LABEL};
 use crate::patch::Patch;
 use crate::reason;
 use crate::settings::Settings;
-use crate::spelling::nearest;
 use keysluice_plan::reason::Reason;
 use serde_json::{Value, json};
 
@@ -68,14 +67,6 @@ pub(super) async fn decide(
 /// Why it ended so, in the webhook's words and ours.
 pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -> Vec<String> {
     let mut because: Vec<String> = answer.notes.iter().map(ToString::to_string).collect();
-    for note in &answer.notes {
-        if let Note::OtherProvider { provider, .. } = note
-            && nearest(provider.trim(), &["azure"], 1).is_some()
-        {
-            because
-                .push(format!("{} provider is {provider:?}; did you mean azure?", reason::KS289));
-        }
-    }
     // A label that is in its place says by another value that the pod wants no identity; where the
     // pod is refused for something else, that is no cause.
     if answer.reason.is_none() || pod.pod["metadata"]["labels"].get(USE_LABEL).is_none() {

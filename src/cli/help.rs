@@ -45,8 +45,8 @@ const ROWS: &[Row] = &[
             ),
             ("the whole diff of the pods", "{} explain -f app.yaml -o diff"),
         ],
-        "0 every pod is let through or changed, 1 a pod is refused or a file cannot be read, 2 \
-         wrong usage",
+        "0 every pod is let through or changed, 1 a pod is refused or would fail, or a file cannot \
+         be read, 2 wrong usage or no pod",
     ),
     (
         "plan",
@@ -105,7 +105,11 @@ const ROWS: &[Row] = &[
         ],
         "0 success, 1 a person must do something, or failure at run time, 2 wrong usage",
     ),
-    ("jwks", &[("the key set of an issuer", "{} jwks --public-keys sa.pub")], EXIT_CODES),
+    (
+        "jwks",
+        &[("the key set of an issuer", "{} jwks --public-keys sa.pub")],
+        "0 success, 1 failure at run time, 2 wrong usage, 3 a file without a key of a token issuer",
+    ),
     (
         "render sync",
         &[(

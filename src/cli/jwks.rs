@@ -42,11 +42,11 @@ impl Jwks {
 fn read(path: &std::path::Path) -> Result<Vec<jwks::JsonWebKey>, Failure> {
     let file = path.display().to_string();
     let bytes = std::fs::read(path).map(zeroize::Zeroizing::new).map_err(|error| {
-        Failure::usage(anyhow!(
+        anyhow!(
             "{} cannot read {file}: {error}; hint: {}",
             crate::reason::KS755,
             crate::reason::KS755.fix
-        ))
+        )
     })?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| JwksError::NoKey { file: file.clone(), others: Vec::new() });

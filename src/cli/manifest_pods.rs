@@ -8,6 +8,33 @@ use crate::reason;
 use serde_json::{Value, json};
 
 const ON_CHANGE: &str = "keysluice.dev/on-change";
+/// The groups of the API that Kubernetes itself has; the first is `v1`.
+const BUILT_IN_GROUPS: [&str; 24] = [
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "extensions",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
 
 /// A pod of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,13 +106,15 @@ pub(super) fn pods_of(document: &Document) -> Found {
             .map(|_| object["spec"].is_null() && object["template"].is_null())
         {
             Some(false) => found.skipped.push(part(&owner, document)),
-            _ if may_make_pods(object) => found.skipped.push(format!(
-                "{} {owner} ({}): not looked at: it has no pod template with spec.containers; \
-                 hint: {}",
-                reason::KS739,
-                document.location,
-                reason::KS739.fix
-            )),
+            _ if !makes_no_pods(object) && may_make_pods(object) => {
+                found.skipped.push(format!(
+                    "{} {owner}{}: not looked at: it has no pod template with spec.containers; \
+                     hint: {}",
+                    reason::KS739,
+                    place(document),
+                    reason::KS739.fix
+                ));
+            }
             _ => {}
         }
     }
@@ -107,12 +136,18 @@ pub(super) fn pods_of(document: &Document) -> Found {
 /// A pod without containers.
 fn part(owner: &str, document: &Document) -> String {
     format!(
-        "{} {owner} ({}): not looked at: no containers: this is part of a pod, a kustomize patch; \
+        "{} {owner}{}: not looked at: no containers: this is part of a pod, a kustomize patch; \
          hint: run explain on what \
          kubectl kustomize DIR prints",
         reason::KS739,
-        document.location
+        place(document)
     )
+}
+
+/// File and line, if they are known.
+fn place(document: &Document) -> String {
+    let location = &document.location;
+    if location.is_empty() { String::new() } else { format!(" ({location})") }
 }
 
 /// Every map whose `spec` has a list of containers. Within a template there is no other.
@@ -145,18 +180,33 @@ fn find_templates<'v>(
     }
 }
 
+/// Whether Kubernetes itself defines the kind, and makes no pods of it: a NetworkPolicy, a
+/// ServiceAccount, a ConfigMap.
+fn makes_no_pods(object: &Value) -> bool {
+    let Some(version) = object["apiVersion"].as_str() else { return false };
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    BUILT_IN_GROUPS.contains(&group)
+        && template_pointer(object["kind"].as_str().unwrap_or_default()).is_none()
+}
+
 /// Whether an operator may make pods of it that matter here: it names a ServiceAccount, our label
-/// or the CSI driver.
+/// or the CSI driver. A selector names pods that something else makes.
 fn may_make_pods(object: &Value) -> bool {
     match object {
         Value::Object(fields) => fields.iter().any(|(key, value)| match key.as_str() {
+            key if is_selector(key) => false,
             "serviceAccountName" | "serviceAccount" => !value.is_null(),
-            "driver" => value == CSI_DRIVER,
+            "driver" if value.is_string() => value == CSI_DRIVER,
             key => key == USE_LABEL || may_make_pods(value),
         }),
         Value::Array(items) => items.iter().any(may_make_pods),
         _ => false,
     }
+}
+
+/// `selector`, `podSelector`, `endpointSelector`, and what stands in one.
+fn is_selector(key: &str) -> bool {
+    key == "matchLabels" || key.ends_with("Selector") || key == "selector"
 }
 
 /// A controller's pod: the template's metadata and spec, and a generated name.
@@ -178,7 +228,7 @@ fn from_template(owner: &Value, template: &Value) -> Value {
 fn add_controller(metadata: &mut Value, owner: &Value, name: &str) {
     let kind = owner["kind"].as_str().unwrap_or_default();
     let controller = Controller::of(owner["apiVersion"].as_str(), kind, name);
-    if controller.has_hash {
+    if controller.has_hash && (metadata["labels"].is_object() || metadata["labels"].is_null()) {
         metadata["labels"][HASH_LABEL] = json!(EXAMPLE_HASH);
     }
     metadata["ownerReferences"] = json!([{"apiVersion": controller.api_version,
@@ -187,123 +237,5 @@ fn add_controller(metadata: &mut Value, owner: &Value, name: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(value: Value) -> Found {
-        pods_of(&Document { origin: "x.yaml".to_owned(), value, ..Document::default() })
-    }
-
-    #[test]
-    fn templates_become_pods_with_a_generated_name() {
-        for kind in ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Rollout"] {
-            let object = json!({"kind": kind, "metadata": {"name": "app", "namespace": "n"},
-                "spec": {"template": {"metadata": {"labels": {"a": "b"}},
-                    "spec": {"containers": []}}}});
-            let pod = found(object).pods.remove(0);
-            assert_eq!((pod.owner, pod.namespace), (format!("{kind} n/app"), "n".to_owned()));
-            assert_eq!(pod.pod["metadata"], json!({"labels": {"a": "b"}, "generateName": "app-"}));
-        }
-        let object = json!({"kind": "CronJob", "metadata": {"name": "c"},
-            "spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": []}}}}}});
-        assert_eq!(found(object).pods[0].pod["spec"], json!({"containers": []}));
-    }
-
-    #[test]
-    fn kind_k_a_pod_template_is_found_wherever_it_stands() {
-        let template = json!({"spec": {"containers": [{"name": "app"}]}});
-        for (object, pointers) in [
-            (
-                json!({"kind": "ScaledJob", "spec": {"jobTargetRef": {"template": template}}}),
-                &["/spec/jobTargetRef/template"][..],
-            ),
-            (
-                json!({"kind": "AutoscalingRunnerSet", "spec": {"template": template}}),
-                &["/spec/template"],
-            ),
-            (json!({"kind": "PodTemplate", "template": template}), &["/template"]),
-            (
-                json!({"kind": "RayCluster",
-                    "spec": {"headGroupSpec": {"template": template},
-                    "workerGroupSpecs": [{"template": template}]}}),
-                &["/spec/headGroupSpec/template", "/spec/workerGroupSpecs/0/template"],
-            ),
-            (
-                json!({"kind": "Workflow", "spec": {"podSpecs": {"a/b": template}}}),
-                &["/spec/podSpecs/a~1b"],
-            ),
-            (json!({"kind": "CustomResourceDefinition", "spec": template}), &[]),
-        ] {
-            let pods = found(object.clone()).pods;
-            let found: Vec<_> = pods.iter().map(|pod| pod.pointer.as_str()).collect();
-            assert_eq!(found, pointers, "{object}");
-            assert!(pods.iter().all(|pod| pod.owner.contains('(') || pods.len() == 1), "{object}");
-        }
-    }
-
-    #[test]
-    fn kind_k_what_has_no_template_is_named_if_it_may_make_pods() {
-        for (object, named) in [
-            (
-                json!({"kind": "OpenTelemetryCollector",
-                    "spec": {"serviceAccount": "web", "image": "otel"}}),
-                true,
-            ),
-            (
-                json!({"kind": "HelmRelease",
-                    "spec": {"values": {"podLabels": {"azure.workload.identity/use": "true"}}}}),
-                true,
-            ),
-            (json!({"kind": "Service", "spec": {"selector": {"app": "web"}}}), false),
-            (json!({"kind": "ConfigMap", "data": {"a": "serviceAccountName"}}), false),
-            (
-                json!({"kind": "RoleBinding",
-                    "subjects": [{"kind": "ServiceAccount", "name": "web"}]}),
-                false,
-            ),
-        ] {
-            let found = found(object.clone());
-            assert!(found.pods.is_empty(), "{object}");
-            assert_eq!(found.skipped.len(), usize::from(named), "{object}: {:?}", found.skipped);
-            assert!(
-                found
-                    .skipped
-                    .iter()
-                    .all(|text| text.starts_with("KS739 ") && text.contains("not looked at"))
-            );
-        }
-    }
-
-    #[test]
-    fn kind_f6_a_part_of_a_pod_is_said_to_be_one() {
-        for object in [
-            json!({"kind": "Deployment",
-                "spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}),
-            json!({"kind": "Deployment",
-                "spec": {"template": {"spec": {"serviceAccountName": "web"}}}}),
-            json!({"kind": "CronJob",
-                "spec": {"jobTemplate": {"spec": {"template": {"spec": {}}}}}}),
-            json!({"kind": "Pod", "metadata": {"labels": {"azure.workload.identity/use": "true"}},
-                "spec": {}}),
-            json!({"kind": "Pod", "metadata": {"labels": {"azure.workload.identity/use": "true"}}}),
-        ] {
-            let found = found(object.clone());
-            assert!(
-                found.pods.is_empty()
-                    && found.skipped[0].contains("no containers: this is part of a pod"),
-                "{object}"
-            );
-        }
-    }
-
-    #[test]
-    fn other_kinds_have_none() {
-        let none = found(json!({"kind": "Service"}));
-        assert!(none.pods.is_empty() && none.skipped.is_empty());
-        let pod =
-            found(json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": []}}))
-                .pods
-                .remove(0);
-        assert_eq!((pod.namespace.as_str(), pod.is_placed), ("default", false));
-    }
-}
+#[path = "manifest_pods_tests.rs"]
+mod tests;

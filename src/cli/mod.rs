@@ -154,7 +154,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            terminal::tell(&chain(&failure.error));
+            terminal::tell(&kubeconfig::explained(&failure.error, chain(&failure.error)));
             ExitCode::from(failure.code)
         }
     }

@@ -1,13 +1,15 @@
 //! `keysluice render`: manifests for the cluster.
 
 use super::rbac::files;
+use super::shared_options::image;
 use super::{FAILED, Failure};
 use crate::mutate::{CSI_DRIVER, USE_LABEL};
-use crate::rights::{Form, Grants, Place, SECRET_TYPES, Workload, document, shortened};
+use crate::rights::{Form, Grants, Place, SECRET_TYPES, Workload, document, refused, shortened};
 use crate::settings::Settings;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,7 +44,7 @@ struct Sync {
     #[arg(short = 'n', long, value_name = "NS", value_parser = super::object_name)]
     namespace: Option<String>,
     /// Image of the container that does nothing: the sidecar's.
-    #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF")]
+    #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF", value_parser = image)]
     image: Option<String>,
 }
 
@@ -63,7 +65,8 @@ impl Sync {
         }
         let found = Grants::of(&workloads, &facts.classes);
         let foreign = secrets.iter().filter_map(|(at, value)| found.grants.check_owner(at, value));
-        let faults: Vec<_> = found.faults.iter().cloned().chain(foreign).collect();
+        let refused = refused(&workloads, &facts.classes);
+        let faults: Vec<_> = found.faults.iter().cloned().chain(refused).chain(foreign).collect();
         for warning in facts.warnings.iter().chain(&found.warnings) {
             eprintln!("keysluice: warning: {warning}");
         }
@@ -106,6 +109,7 @@ impl Sync {
             owner: format!("Deployment {namespace}/{}", name(&class)),
             namespace,
             service_account: self.service_account.clone(),
+            attributes: vec![BTreeMap::from([("secretProviderClass".to_owned(), class.clone())])],
             classes: vec![class],
             has_inline: false,
             reaction: Ok(None),

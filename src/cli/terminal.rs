@@ -1,6 +1,7 @@
 //! How text for people is laid out: colours, and the width at which lines are wrapped.
 
 use clap::ValueEnum;
+use std::ffi::OsStr;
 use std::io::{IsTerminal, Write as _};
 use std::os::fd::AsFd;
 use terminal_size::{Width, terminal_size_of};
@@ -64,7 +65,7 @@ impl Terminal {
             // https://no-color.org: set to anything but nothing.
             Color::Auto => {
                 let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                stream.is_terminal() && !forbidden
+                obeys_escapes(stream) && !forbidden
             }
         };
         let style = if is_colored { Style::COLORED } else { Style::PLAIN };
@@ -105,11 +106,20 @@ pub(super) fn tell(text: &str) {
 /// Says on a terminal what is being done, in one line that is written over; an empty text ends it.
 pub(super) fn progress(text: &str) {
     let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
+    if obeys_escapes(&stderr) {
         let columns = width_of(&stderr).unwrap_or(MIN_WIDTH) - 1;
         let line: String = printable(text).chars().take(columns).collect();
         let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
     }
+}
+
+/// Whether escape sequences do something where text goes: a terminal that is not `dumb`.
+fn obeys_escapes(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !is_dumb(std::env::var_os("TERM").as_deref())
+}
+
+fn is_dumb(term: Option<&OsStr>) -> bool {
+    term.is_some_and(|name| name == "dumb")
 }
 
 /// A text of the cluster in one line, without what a terminal obeys: control characters and those
@@ -241,6 +251,15 @@ mod tests {
         );
         for line in wrap(&"some words more ".repeat(20), 3).lines() {
             assert!(line.chars().count() <= 20, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_without_escape_sequences_is_known_by_its_name() {
+        for (term, expected) in
+            [(Some("dumb"), true), (Some("xterm-256color"), false), (None, false)]
+        {
+            assert_eq!(is_dumb(term.map(OsStr::new)), expected, "{term:?}");
         }
     }
 

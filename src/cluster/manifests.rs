@@ -1,14 +1,16 @@
 //! A cluster that stands in files: YAML or JSON files and directories of them.
 
+mod directory;
 mod encoding;
 mod files;
 mod json;
 mod rbac;
 mod unquoted;
 
+pub(crate) use directory::{entries, is_special};
 pub(crate) use encoding::decode;
 pub use files::{Document, Files, ManifestError, parse_documents, read_documents, read_neighbours};
-pub(crate) use files::{chunks, is_manifest, objects_of};
+pub(crate) use files::{chunks, objects_of};
 pub use rbac::{Account, Object, Rbac};
 pub(crate) use unquoted::{dotted, unquoted};
 
@@ -34,9 +36,9 @@ pub struct Manifests {
 }
 
 impl Manifests {
-    /// Reads all files; directories with everything below them that ends in .yaml, .yml or .json.
-    /// Objects without a namespace go into the one given. Gives what was left out or is doubtful
-    /// too.
+    /// Reads all files; directories with every regular file below them that ends in .yaml, .yml
+    /// or .json. Objects without a namespace go into the one given. Gives what was left out or is
+    /// doubtful too.
     pub fn load(
         paths: &[PathBuf],
         namespace: Option<&str>,

@@ -1,8 +1,8 @@
 //! Every annotation below `keysluice.dev/`: what it takes, what it does, what it sets.
 
 use super::annotation_values::{
-    Gate, OnMissing, by_container, cpu, csi_volumes, gate, interval, on_missing, secrets, size,
-    store, variables,
+    Gate, OnMissing, by_container, cpu_limit, cpu_request, csi_volumes, gate, interval, on_missing,
+    secrets, size, store, variables,
 };
 use super::inline_annotations::{self, ENV_FROM, InlineAnnotations};
 use super::managed_identity_values::{self, EndpointChoice, MappedIdentity};
@@ -124,15 +124,19 @@ pub const KNOWN: &[Annotation] = &[
     },
     Annotation {
         key: "keysluice.dev/cpu-limit",
-        takes: "a quantity such as 10m",
+        takes: "a quantity above 0 and of at least keysluice.dev/cpu-request, such as 100m",
         effect: "CPU limit of the sidecar (default none)",
-        set: |read, value| store(&mut read.cpu_limit, cpu(value)),
+        set: |read, value| {
+            store(&mut read.cpu_limit, cpu_limit(value, read.cpu_request.as_deref()))
+        },
     },
     Annotation {
         key: "keysluice.dev/cpu-request",
-        takes: "a quantity such as 10m",
+        takes: "a quantity of at most keysluice.dev/cpu-limit, such as 10m",
         effect: "CPU that the sidecar requests (default 1m)",
-        set: |read, value| store(&mut read.cpu_request, cpu(value)),
+        set: |read, value| {
+            store(&mut read.cpu_request, cpu_request(value, read.cpu_limit.as_deref()))
+        },
     },
     Annotation {
         key: CSI_VOLUMES,
@@ -272,7 +276,7 @@ pub const KNOWN: &[Annotation] = &[
     },
     Annotation {
         key: "keysluice.dev/refresh-interval",
-        takes: "a duration such as 30s, 2m or 1h",
+        takes: "a duration from 1s to 24h, such as 30s, 2m or 1h",
         effect: "how often the sidecar asks the vault; overrides the class's refreshInterval",
         set: |read, value| store(&mut read.refresh_interval, interval(value)),
     },
@@ -284,7 +288,7 @@ pub const KNOWN: &[Annotation] = &[
     },
     Annotation {
         key: "keysluice.dev/size-limit",
-        takes: "bytes such as 8Mi, at least 1Mi",
+        takes: "a whole number of bytes from 1Mi to 16Gi, with the suffix Ki, Mi, Gi or none",
         effect: "size of each volume's tmpfs; overrides the size calculated from the class (two \
          generations of 32Ki per file)",
         set: |read, value| store(&mut read.size_limit, size(value)),

@@ -41,8 +41,16 @@ pub(super) fn store<T>(field: &mut Option<T>, value: Option<T>) -> Option<()> {
     Some(())
 }
 
-pub(super) fn cpu(value: &str) -> Option<String> {
-    quantity::is_cpu(value).then(|| value.to_owned())
+/// Of the sidecar; not above a limit that has been read.
+pub(super) fn cpu_request(value: &str, limit: Option<&str>) -> Option<String> {
+    let is_below = limit.is_none_or(|limit| quantity::nanos(value) <= quantity::nanos(limit));
+    (quantity::is_cpu(value) && is_below).then(|| value.to_owned())
+}
+
+/// The same, not below a request that has been read.
+pub(super) fn cpu_limit(value: &str, request: Option<&str>) -> Option<String> {
+    let is_above = request.is_none_or(|request| quantity::nanos(value) >= quantity::nanos(request));
+    (quantity::is_cpu_limit(value) && is_above).then(|| value.to_owned())
 }
 
 pub(super) fn csi_volumes(value: &str) -> Option<CsiVolumes> {

@@ -138,3 +138,26 @@ fn bad_values_name_key_and_choices() {
         );
     }
 }
+
+#[test]
+fn a_duration_or_size_out_of_bounds_names_them() {
+    for (key, values, expected) in [
+        (
+            "refresh-interval",
+            &["168h", "25h", "0s"][..],
+            "a duration from 1s to 24h, such as 30s, 2m or 1h",
+        ),
+        (
+            "size-limit",
+            &["64Gi", "1Ti", "1G", "8M", "0.5Gi"],
+            "a whole number of bytes from 1Mi to 16Gi, with the suffix Ki, Mi, Gi or none",
+        ),
+    ] {
+        for value in values {
+            let error = read(&serde_json::json!({format!("keysluice.dev/{key}"): value}));
+            let expected =
+                format!("KS209 annotation keysluice.dev/{key}: {value:?} is not {expected}; ");
+            assert!(error.unwrap_err().starts_with(&expected), "{value}");
+        }
+    }
+}

@@ -127,6 +127,11 @@ pub(super) fn mount_path(value: &str) -> Option<String> {
     (is_free && !path.contains(':') && !path.chars().any(char::is_control)).then_some(path)
 }
 
+/// The first of our own directories that a mount at this path would cover.
+pub(super) fn covered_by(path: &str) -> Option<&'static str> {
+    OWN_DIRECTORIES.into_iter().find(|own| is_within(own, path))
+}
+
 /// Whether an absolute path is that of a directory, or below it.
 pub(super) fn is_within(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -168,6 +173,15 @@ mod tests {
         ];
         for (value, expected) in paths {
             assert_eq!(mount_path(value).as_deref(), expected, "{value}");
+        }
+        for (path, covered) in [
+            ("/var", Some("/var/run/secrets")),
+            ("/var/run", Some("/var/run/secrets")),
+            ("/run", Some("/run/secrets")),
+            ("/var/run/app", None),
+            ("/var/r", None),
+        ] {
+            assert_eq!(covered_by(path), covered, "{path}");
         }
         assert_eq!(containers("app, b,app"), Some(vec!["app".to_owned(), "b".to_owned()]));
         assert_eq!((containers(""), containers("a,,b"), containers("A")), (None, None, None));

@@ -82,6 +82,32 @@ coded! {
             /// The path of the inline files.
             ours: String,
         },
+        /// A mount that a directory cannot be made in.
+        #[error(
+            "{field}: {mount} at {path}, which is read-only, and the inline files are mounted \
+             below it, at {ours}"
+        )]
+        [KS265] ReadOnly {
+            /// JSON pointer of the mount.
+            field: String,
+            /// Which container mounts which volume.
+            mount: String,
+            /// Its path.
+            path: String,
+            /// The path of the inline files.
+            ours: String,
+        },
+        /// A mount path above our own mounts.
+        #[error(
+            "annotation keysluice.dev/mount-path: {path} is above {directory}, where the identity \
+             token or a part of the sidecar is mounted"
+        )]
+        [KS265] Covers {
+            /// The path of the inline files.
+            path: String,
+            /// The directory below it.
+            directory: &'static str,
+        },
         /// The entry point of the image is unknown.
         #[error(
             "{field} is not set: container {container:?} gets variables by keysluice.dev/env-mode: \

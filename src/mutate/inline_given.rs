@@ -4,12 +4,12 @@
 use super::entries::{FileKeyEntry, FileKeyRefEntry, FileKeySource, MountEntry};
 use super::expansion::refers_to;
 use super::inline::{Inline, Variable};
-use super::inline_annotations::is_within;
+use super::inline_annotations::{covered_by, is_within};
 use super::inline_cause::PodInlineCause;
 use super::mutation::Mutation;
-use super::names::{ENV_FROM_VOLUME, ENV_VOLUME, INLINE_VOLUME, PROGRAM_VOLUME};
+use super::names::{CSI_DRIVER, ENV_FROM_VOLUME, ENV_VOLUME, INLINE_VOLUME, PROGRAM_VOLUME};
 use super::refusal::{Refusal, cut};
-use crate::pod::{Container, Pod, Pointer};
+use crate::pod::{Container, Pod, Pointer, VolumeMount};
 use crate::reason;
 use crate::settings::EnvMode;
 
@@ -21,10 +21,14 @@ const ENV_FROM_DIRECTORY: &str = "/run/keysluice/env-from";
 
 /// Gives each container what it is to have and does not have yet.
 pub(super) fn give(pod: &Pod<'_>, inline: &Inline, mutation: &mut Mutation) -> Result<(), Refusal> {
+    let covered = inline.mount_path.as_deref().and_then(|path| Some((path, covered_by(path)?)));
+    if let Some((path, directory)) = covered {
+        return Err(PodInlineCause::Covers { path: cut(path), directory }.into());
+    }
     let mut all = pod.all_containers();
     while let Some((pointer, container)) = all.find(|(pointer, _)| inline.targets.contains(pointer))
     {
-        let mut mounts = Mounts { pointer, container, mutation };
+        let mut mounts = Mounts { pod, pointer, container, mutation };
         if let Some(path) = &inline.mount_path {
             mounts.add(INLINE_VOLUME, path)?;
         }
@@ -36,7 +40,7 @@ pub(super) fn give(pod: &Pod<'_>, inline: &Inline, mutation: &mut Mutation) -> R
                 let variables = inline.variables.iter();
                 variables.for_each(|variable| add_entry(pointer, container, variable, mutation));
             }
-            EnvMode::Exec => wrap(pointer, container, inline, mutation)?,
+            EnvMode::Exec => wrap(pod, pointer, container, inline, mutation)?,
         }
     }
     Ok(())
@@ -44,6 +48,7 @@ pub(super) fn give(pod: &Pod<'_>, inline: &Inline, mutation: &mut Mutation) -> R
 
 /// The mounts of one container.
 struct Mounts<'m, 'p, 'a> {
+    pod: &'p Pod<'a>,
     pointer: Pointer,
     container: &'p Container<'a>,
     mutation: &'m mut Mutation,
@@ -70,6 +75,18 @@ impl Mounts<'_, '_, '_> {
         if mounts.iter().any(|mount| &*mount.name == volume) {
             return Ok(());
         }
+        if let Some((index, mount)) = self.around(path).filter(|(_, mount)| self.is_fixed(mount)) {
+            return Err(PodInlineCause::ReadOnly {
+                field: format!("{pointer}/volumeMounts/{index}"),
+                mount: cut(&format!(
+                    "container {:?} mounts volume {:?}",
+                    container.name, mount.name
+                )),
+                path: cut(&mount.mount_path),
+                ours: cut(path),
+            }
+            .into());
+        }
         let has_list = container.volume_mounts.is_some() || self.mutation.has_new_mounts(pointer);
         let entry = MountEntry { name: volume, mount_path: path, read_only: true };
         self.mutation.patch.insert((pointer, "/volumeMounts"), has_list.then_some(0), 0, entry);
@@ -77,6 +94,22 @@ impl Mounts<'_, '_, '_> {
             self.mutation.new_mounts.push(pointer);
         }
         Ok(())
+    }
+
+    /// The innermost mount that a path is within, with its position.
+    fn around(&self, path: &str) -> Option<(usize, &VolumeMount<'_>)> {
+        let mounts = self.container.mounts().iter().enumerate();
+        let around =
+            mounts.filter(|(_, mount)| is_within(path, mount.mount_path.trim_end_matches('/')));
+        around.max_by_key(|(_, mount)| mount.mount_path.trim_end_matches('/').len())
+    }
+
+    /// Whether no directory can be made in a mount's volume. In a ConfigMap, Secret or projected
+    /// volume the kubelet makes one for each mount below it, and any other volume may have it.
+    fn is_fixed(&self, mount: &VolumeMount<'_>) -> bool {
+        let volume = self.pod.volumes().iter().find(|volume| volume.name == mount.name);
+        let csi = volume.and_then(|volume| volume.csi.as_ref());
+        csi.is_some_and(|csi| &*csi.driver == CSI_DRIVER)
     }
 }
 
@@ -125,6 +158,7 @@ fn add_entry(
 
 /// Lets the sidecar's program start the container's command.
 fn wrap(
+    pod: &Pod<'_>,
     pointer: Pointer,
     container: &Container<'_>,
     inline: &Inline,
@@ -145,7 +179,7 @@ fn wrap(
         return Err(cause.into());
     }
     let mut command = vec![PROGRAM, "exec"];
-    let mut mounts = Mounts { pointer, container, mutation };
+    let mut mounts = Mounts { pod, pointer, container, mutation };
     mounts.add(PROGRAM_VOLUME, PROGRAM_DIRECTORY)?;
     for (volume, directory) in [(ENV_VOLUME, ENV_DIRECTORY), (ENV_FROM_VOLUME, ENV_FROM_DIRECTORY)]
     {
@@ -188,8 +222,8 @@ fn warn_of_entry(container: &Container<'_>, name: &str, mutation: &mut Mutation)
 
 #[cfg(test)]
 mod tests {
-    use crate::mutate::testing::{facts, labelled, run_with, settings};
-    use serde_json::json;
+    use crate::mutate::testing::{csi_volume, facts, labelled, run_with, settings};
+    use serde_json::{Value, json};
 
     #[test]
     fn another_mount_at_or_below_the_mount_path_is_refused() {
@@ -213,6 +247,57 @@ mod tests {
                  hint: "
             );
             assert_eq!(error.is_some(), is_refused, "{path}: {error:?}");
+            assert!(error.is_none_or(|error| error.starts_with(&expected)), "{path}");
+        }
+    }
+
+    /// What becomes of a pod with an inline file at this path.
+    fn run_at(path: &str, volumes: &Value, mounts: &Value) -> Result<(), String> {
+        let containers = json!([{"name": "app", "volumeMounts": mounts}]);
+        let mut pod = labelled("pod", json!({"containers": containers, "volumes": volumes}));
+        pod["metadata"]["annotations"] = json!({"keysluice.dev/file.a": "kv://vault-1/secrets/a",
+            "keysluice.dev/mount-path": path});
+        let (once, _) = run_with(&pod, &settings(), &facts())?;
+        let (_, again) = run_with(&once, &settings(), &facts()).unwrap();
+        assert!(again.patch.is_empty(), "{:?}", again.patch);
+        Ok(())
+    }
+
+    #[test]
+    fn a_mount_path_in_the_volume_of_a_class_is_refused() {
+        let class = csi_volume("v", "kv");
+        for (volume, is_read_only, is_refused) in [
+            (&json!({"name": "v", "emptyDir": {}}), true, false),
+            (&class, true, true),
+            (&class, false, true),
+            (&json!({"name": "v", "configMap": {"name": "c"}}), true, false),
+            (&json!({"name": "v", "secret": {"secretName": "s"}}), true, false),
+            (&json!({"name": "v", "projected": {"sources": []}}), false, false),
+            (&json!({"name": "v", "csi": {"driver": "d", "readOnly": true}}), true, false),
+        ] {
+            let mount = json!({"name": "v", "mountPath": "/etc/app/", "readOnly": is_read_only});
+            let error = run_at("/etc/app/secrets", &json!([volume]), &json!([mount])).err();
+            assert_eq!(error.is_some(), is_refused, "{volume}: {error:?}");
+            let expected = "KS265 /spec/containers/0/volumeMounts/0: container \"app\" mounts \
+                            volume \"v\" at /etc/app/, which is read-only, and the inline files \
+                            are mounted below it, at /etc/app/secrets; hint: ";
+            assert!(error.is_none_or(|error| error.starts_with(expected)), "{volume}");
+        }
+        // A mount between the two has room for it; a neighbour does not count.
+        let volumes = json!([csi_volume("s", "kv"), {"name": "v", "emptyDir": {}}]);
+        let mounts = json!([{"name": "s", "mountPath": "/etc"}, {"name": "v", "mountPath":
+            "/etc/app"}, {"name": "s", "mountPath": "/etc/app/sec"}]);
+        assert_eq!(run_at("/etc/app/secrets", &volumes, &mounts), Ok(()));
+    }
+
+    #[test]
+    fn a_mount_path_above_our_own_mounts_is_refused_at_once() {
+        for (path, is_refused) in
+            [("/var", true), ("/var/run", true), ("/run", true), ("/var/lib", false)]
+        {
+            let error = run_at(path, &json!([]), &json!(null)).err();
+            assert_eq!(error.is_some(), is_refused, "{path}: {error:?}");
+            let expected = format!("KS265 annotation keysluice.dev/mount-path: {path} is above ");
             assert!(error.is_none_or(|error| error.starts_with(&expected)), "{path}");
         }
     }

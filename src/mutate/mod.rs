@@ -43,6 +43,7 @@ mod reaction_right;
 mod refusal;
 mod resources;
 mod secret_cause;
+mod secret_mounts;
 mod secret_objects;
 mod secret_volumes;
 mod secrets;
@@ -127,7 +128,9 @@ pub fn ephemeral_needs<'a>(pod: &'a Pod<'_>) -> Needs<'a> {
 /// Decides what changes for ephemeral containers that `old` does not have; what is wrong with a pod
 /// that runs is only a warning.
 pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> Mutation {
-    identity::inject_ephemeral(pod, old, context)
+    let mut mutation = identity::inject_ephemeral(pod, old, context);
+    secret_mounts::adapt_ephemeral(pod, old, &mut mutation);
+    mutation
 }
 
 /// The right that the reaction of a pod needs, which its controller creates so.
@@ -184,6 +187,7 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     if !is_served {
         reaction::check_without_volumes(pod, &annotations)?;
         position::check_earlier_run(pod, &annotations)?;
+        secret_mounts::adapt_later_run(pod, &mut mutation);
         synced::annotate_earlier_run(pod, &mut mutation);
         reaction_right::annotate_earlier_run(pod, &mut mutation);
     }
@@ -209,7 +213,9 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     }
     inline_given::give(pod, &inline, &mut mutation)?;
     if is_served {
-        secrets::replace(pod, &served.volumes, &mut mutation);
+        let position = position::index(pod, &annotations)?;
+        secrets::replace(&served.volumes, &mut mutation);
+        secret_mounts::adapt(pod, &annotations, &served.volumes, position, &mut mutation);
         synced::annotate(pod, served.secrets.iter().map(|secret| &*secret.name), &mut mutation);
     }
     if is_served || has_endpoint {

@@ -101,7 +101,7 @@ coded! {
         /// A pod that comes back only if somebody creates it again.
         #[error(
             "annotation keysluice.dev/on-change: {action}: no controller creates the pod again: \
-             it has no entry in metadata.ownerReferences with controller: true"
+             metadata.ownerReferences has no entry with controller: true whose kind is not Node"
         )]
         [KS241] NoController {
             /// What is wanted.

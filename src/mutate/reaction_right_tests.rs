@@ -65,7 +65,11 @@ fn an_eviction_needs_a_controller_that_creates_another_pod() {
     only_owned["controller"] = json!(false);
     refused(&pod("evict", Some(only_owned.clone())), "KS241 ");
     refused(&pod("rollout", Some(only_owned)), "KS241 annotation keysluice.dev/on-change: rollout");
-    refused(&pod("evict", Some(owner("v1", "Node", "n"))), "KS241 ");
+    refused(
+        &pod("evict", Some(owner("v1", "Node", "n"))),
+        "KS241 annotation keysluice.dev/on-change: evict: no controller creates the pod again: \
+         metadata.ownerReferences has no entry with controller: true whose kind is not Node",
+    );
     refused(&pod("evict", Some(owner("batch/v1", "Job", "load"))), "KS242 Job \"load\"");
 }
 

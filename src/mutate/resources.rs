@@ -10,6 +10,7 @@ use super::served::Served;
 use crate::pod::Pod;
 use crate::quantity;
 use crate::reason;
+use crate::settings::Settings;
 
 const MEMORY_BYTES: u64 = 16 << 20;
 /// Memory that the sidecar requests.
@@ -45,10 +46,16 @@ pub(super) fn of_sidecar<'a>(
     } else if is_guaranteed {
         let cpu = annotations.cpu_limit.as_deref().unwrap_or("100m");
         (requests.cpu, limits.cpu) = (Some(cpu), Some(cpu));
+        let wanted = annotations.cpu_request.as_deref();
+        if wanted.is_some_and(|wanted| quantity::nanos(wanted) != quantity::nanos(cpu)) {
+            mutation.warn(format_args!(
+                "{} keysluice.dev/cpu-request has no effect: the pod is Guaranteed, and stays so \
+                 because the sidecar requests its limit, {cpu}",
+                reason::KS260
+            ));
+        }
     } else {
-        let settings = context.settings;
-        requests.cpu = annotations.cpu_request.as_deref().or(Some(&settings.injector_cpu_request));
-        limits.cpu = annotations.cpu_limit.as_deref().or(settings.injector_cpu_limit.as_deref());
+        (requests.cpu, limits.cpu) = cpu_of(annotations, context.settings);
     }
     if !of_pod.has_memory() {
         // Pages of a tmpfs are charged to the writer.
@@ -58,4 +65,19 @@ pub(super) fn of_sidecar<'a>(
         (requests.memory, limits.memory) = (Some(request), Some(memory.into()));
     }
     resources
+}
+
+/// Request and limit of CPU. The API server refuses a request above the limit: what the pod says
+/// wins over the operator's amount, which is lowered or raised to it.
+fn cpu_of<'a>(
+    annotations: &'a Annotations,
+    settings: &'a Settings,
+) -> (Option<&'a str>, Option<&'a str>) {
+    let request = annotations.cpu_request.as_deref().unwrap_or(&settings.injector_cpu_request);
+    let limit = annotations.cpu_limit.as_deref().or(settings.injector_cpu_limit.as_deref());
+    if limit.is_none_or(|limit| quantity::nanos(request) <= quantity::nanos(limit)) {
+        return (Some(request), limit);
+    }
+    let amount = annotations.cpu_limit.as_deref().unwrap_or(request);
+    (Some(amount), Some(amount))
 }

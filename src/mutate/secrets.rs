@@ -14,10 +14,11 @@ use super::secret_volumes::Made;
 use super::served::{SecretVolume, Served, versions};
 use super::{secret_objects, secret_volumes, synced};
 use crate::pod::{Csi, Pod, Volume};
-use crate::provider_class::{ClassPlan, check_provider};
+use crate::provider_class::{ClassPlan, ProviderClass, check_provider};
 use crate::quantity;
 use crate::reason;
 use crate::settings::CsiVolumes;
+use crate::spelling;
 use keysluice_plan::SyncedSecret;
 use std::collections::BTreeSet;
 
@@ -89,6 +90,7 @@ pub(super) fn select<'a>(
         }
         let class = find_class(name, csi, context)?;
         if !class.is_azure() && !class.provider.is_empty() {
+            warn_of_provider(name, &class, mutation);
             let (volume, provider) = (name.to_owned(), class.provider.clone());
             mutation.notes.push(Note::OtherProvider { volume, provider });
             foreign.push(class);
@@ -140,6 +142,17 @@ pub(super) fn select<'a>(
     let filled: Vec<usize> = selected.iter().filter_map(|volume| volume.index).collect();
     secret_objects::check(pod, &secrets, &filled, context.namespace, mutation)?;
     Ok(Served { volumes: selected, secrets, ..Served::default() })
+}
+
+/// Warns of a provider that is misspelt: its volume is left alone.
+fn warn_of_provider(volume: &str, class: &ProviderClass, mutation: &mut Mutation) {
+    if spelling::nearest(class.provider.trim(), &["azure"], 1).is_some() {
+        mutation.warn(format_args!(
+            "{} volume {volume}: provider is {:?}; did you mean azure?",
+            reason::KS289,
+            class.provider
+        ));
+    }
 }
 
 /// Adds the volumes with Secrets that the sidecar makes.
@@ -245,33 +258,12 @@ fn details(plan: &ClassPlan) -> String {
     details
 }
 
-/// Turns each volume into a tmpfs in place, and makes the application's mounts of it read-only, as
-/// the CSI driver's are.
-pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mut Mutation) {
+/// Turns each volume into a tmpfs in place.
+pub(super) fn replace(volumes: &[SecretVolume<'_>], mutation: &mut Mutation) {
     for volume in volumes {
         let Some(index) = volume.index else { continue };
         let size_limit = quantity::of_bytes(volume.size_limit_bytes());
         let definition = MemoryVolumeEntry::new(volume.name, size_limit);
         mutation.patch.replace(("/spec/volumes/", index), definition);
-    }
-    let ours: BTreeSet<&str> = volumes.iter().map(|volume| volume.name).collect();
-    for (pointer, container) in pod.all_containers() {
-        for (index, mount) in
-            container.mounts().iter().enumerate().filter(|(_, mount)| ours.contains(&*mount.name))
-        {
-            if mount.read_only != Some(true) {
-                mutation.patch.add((pointer, "/volumeMounts/", index, "/readOnly"), true);
-            }
-            let sub_path = mount.sub_path.as_ref().or(mount.sub_path_expr.as_ref());
-            if let Some(sub_path) = sub_path.filter(|path| !path.is_empty()) {
-                mutation.warn(format_args!(
-                    "{} container {}: mount of {} with subPath {sub_path} never shows a rotated \
-                     secret",
-                    reason::KS252,
-                    container.name,
-                    mount.name
-                ));
-            }
-        }
     }
 }

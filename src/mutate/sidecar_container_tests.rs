@@ -198,6 +198,74 @@ fn an_annotation_about_a_resource_that_the_pod_has_for_itself_gives_a_warning() 
 }
 
 #[test]
+fn the_sidecar_never_requests_more_cpu_than_its_limit() {
+    let (request, limit) = ("keysluice.dev/cpu-request", "keysluice.dev/cpu-limit");
+    for (annotations, operator, expected) in [
+        (json!({limit: "20m"}), ("50m", None), ("20m", "20m")),
+        (json!({limit: "0.02"}), ("50m", Some("100m")), ("0.02", "0.02")),
+        (json!({request: "100m"}), ("1m", Some("50m")), ("100m", "100m")),
+        (json!({request: "100m", limit: "0.1"}), ("1m", None), ("100m", "0.1")),
+        (json!({}), ("50m", Some("50m")), ("50m", "50m")),
+    ] {
+        let mut pod = pod_with_volume();
+        pod["metadata"]["annotations"] = annotations.clone();
+        let mut settings = settings();
+        settings.injector_cpu_request = operator.0.into();
+        settings.injector_cpu_limit = operator.1.map(Into::into);
+        let (patched, _) = run_with(&pod, &settings, &facts()).unwrap();
+        let found = &patched["spec"]["initContainers"][0]["resources"];
+        let found = (&found["requests"]["cpu"], &found["limits"]["cpu"]);
+        assert_eq!(found, (&json!(expected.0), &json!(expected.1)), "{annotations}");
+    }
+    for (annotations, expected) in [
+        (
+            json!({limit: "10m", request: "100m"}),
+            "keysluice.dev/cpu-request: \"100m\" is not a quantity of at most \
+             keysluice.dev/cpu-limit",
+        ),
+        (
+            json!({request: "100m", limit: "10m"}),
+            "keysluice.dev/cpu-limit: \"10m\" is not a quantity above 0 and of at least \
+             keysluice.dev/cpu-request",
+        ),
+        (
+            json!({limit: "0"}),
+            "keysluice.dev/cpu-limit: \"0\" is not a quantity above 0 and of at least \
+             keysluice.dev/cpu-request",
+        ),
+    ] {
+        let mut pod = pod_with_volume();
+        pod["metadata"]["annotations"] = annotations;
+        let error = run(&pod).unwrap_err();
+        assert!(error.starts_with(&format!("KS209 annotation {expected}")), "{error}");
+    }
+}
+
+#[test]
+fn a_request_that_a_guaranteed_pod_does_not_get_gives_a_warning() {
+    let (request, limit) = ("keysluice.dev/cpu-request", "keysluice.dev/cpu-limit");
+    for (annotations, cpu, warned) in [
+        (json!({request: "5m"}), "100m", true),
+        (json!({request: "0.1"}), "100m", false),
+        (json!({request: "5m", limit: "50m"}), "50m", true),
+        (json!({limit: "50m"}), "50m", false),
+    ] {
+        let mut pod = pod_with_volume();
+        pod["metadata"]["annotations"] = annotations.clone();
+        pod["spec"]["containers"][0]["resources"] =
+            json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+        let (patched, mutation) = run(&pod).unwrap();
+        let found = &patched["spec"]["initContainers"][0]["resources"]["requests"]["cpu"];
+        assert_eq!(found, cpu, "{annotations}");
+        let expected = format!(
+            "KS260 keysluice.dev/cpu-request has no effect: the pod is Guaranteed, and stays so \
+             because the sidecar requests its limit, {cpu}"
+        );
+        assert_eq!(mutation.warnings.contains(&expected), warned, "{:?}", mutation.warnings);
+    }
+}
+
+#[test]
 fn containers_with_limits_do_not_make_a_pod_guaranteed_that_has_resources_of_its_own() {
     let mut pod = pod_with_volume();
     pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1", "memory": "1Gi"}});

@@ -14,7 +14,10 @@ use super::refusal::{Cause, Refusal, cut};
 use super::secret_cause::SecretCause;
 use super::served::SecretVolume;
 use crate::pod::{OwnerReference, Pod};
-use crate::provider_class::{ClassError, ProviderClass, SecretObject, check_secret_objects};
+use crate::provider_class::{
+    ClassError, FilePlan, ProviderClass, SecretObject, check_secret_objects,
+};
+use crate::reason;
 use keysluice_plan::{Kubernetes, Owner, SecretKey, SyncedSecret};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +35,10 @@ pub(super) fn of(
     annotations: &Annotations,
     mutation: &mut Mutation,
 ) -> Result<Vec<SyncedSecret>, Refusal> {
+    if volumes.is_empty() {
+        // `annotate` warns: what annotations name may be of an earlier run.
+        return Ok(Vec::new());
+    }
     // The driver makes those of another provider's class.
     let of_driver: BTreeMap<&str, &str> = foreign
         .iter()
@@ -46,6 +53,7 @@ pub(super) fn of(
             continue;
         }
         let volume = source_of(volumes, volume)?;
+        warn_of_other_volumes(volumes, volume, mutation);
         for object in &class.secret_objects {
             let name = object.secret_name.as_str();
             let of_other = secrets.get(name).map(|(_, other)| other.name.as_str());
@@ -66,7 +74,8 @@ pub(super) fn of(
     {
         if let Some(name) = names.iter().find(|name| !secrets.contains_key(name.as_str())) {
             let known: Vec<_> = secrets.keys().copied().collect();
-            let (name, known) = (cut(name), cut(&known.join(", ")));
+            let known = if known.is_empty() { "none".to_owned() } else { cut(&known.join(", ")) };
+            let name = cut(name);
             return Err(SecretCause::Unknown { annotation, name, known }.into());
         }
     }
@@ -83,6 +92,70 @@ fn source_of<'v, 'a>(
     let mut others = volumes.iter().filter(|volume| volume.class.name == first.class.name);
     let other = others.find(|volume| check(volume).is_ok());
     other.ok_or_else(|| class_cause(first.name, &first.class, error))
+}
+
+/// Warns of volumes of the class that have a file of a Secret from another object than the volume
+/// that the Secret comes from; of each the first.
+fn warn_of_other_volumes(
+    volumes: &[SecretVolume<'_>],
+    source: &SecretVolume<'_>,
+    mutation: &mut Mutation,
+) {
+    let others = volumes.iter().filter(|other| {
+        other.class.name == source.class.name && !Arc::ptr_eq(&other.plan, &source.plan)
+    });
+    let mut others = others.peekable();
+    if others.peek().is_none() {
+        return;
+    }
+    let objects = &source.class.secret_objects;
+    let all =
+        objects.iter().flat_map(|object| object.data.iter().map(move |datum| (object, datum)));
+    let files = by_path(source);
+    let of_source: Vec<_> = all
+        .filter_map(|(object, datum)| Some((object, datum, entry(&files, &datum.object_name)?)))
+        .collect();
+    for other in others {
+        let files = by_path(other);
+        let differs = of_source.iter().find(|(_, datum, file)| {
+            entry(&files, &datum.object_name).is_some_and(|other| !is_same_value(file, other))
+        });
+        let Some((object, datum, _)) = differs else { continue };
+        mutation.warn(format_args!(
+            "{} Secret {}: volumes {} and {} of SecretProviderClass {} have another object as {}; \
+             the Secret has that of volume {}; hint: {}",
+            reason::KS226,
+            object.secret_name,
+            source.name,
+            other.name,
+            source.class.name,
+            datum.object_name,
+            source.name,
+            reason::KS226.fix
+        ));
+    }
+}
+
+fn by_path<'v>(volume: &'v SecretVolume<'_>) -> BTreeMap<&'v str, &'v FilePlan> {
+    volume.plan.files.iter().map(|file| (file.path.as_str(), file)).collect()
+}
+
+/// The entry that writes a file: a history has its versions below its path, a split certificate
+/// `.crt` and `.key` beside it.
+fn entry<'v>(files: &BTreeMap<&str, &'v FilePlan>, path: &str) -> Option<&'v FilePlan> {
+    let stem = path.strip_suffix(".crt").or_else(|| path.strip_suffix(".key"));
+    let directory = path.rsplit_once('/').map(|(directory, _)| directory);
+    let split = stem.and_then(|stem| files.get(stem)).filter(|file| file.split);
+    let history = directory.and_then(|path| files.get(path)).filter(|file| file.history.is_some());
+    files.get(path).or(split).or(history).copied()
+}
+
+/// Whether two files hold the same: mode and owner aside.
+fn is_same_value(one: &FilePlan, other: &FilePlan) -> bool {
+    (&one.vault, one.object_type, &one.name, &one.version)
+        == (&other.vault, other.object_type, &other.name, &other.version)
+        && (one.format, one.encoding, one.part, &one.json_key)
+            == (other.format, other.encoding, other.part, &other.json_key)
 }
 
 fn check(volume: &SecretVolume<'_>) -> Result<(), ClassError> {
@@ -169,6 +242,7 @@ pub(super) fn annotate<'n>(
     mutation: &mut Mutation,
 ) {
     let names: BTreeSet<&str> = names.into_iter().collect();
+    warn_without_effect(pod, &names, mutation);
     let names = names.into_iter().collect::<Vec<_>>().join(",");
     let annotations = &pod.metadata.annotations;
     if annotations.find(SYNCED_ANNOTATION).unwrap_or_default() == names {
@@ -182,16 +256,33 @@ pub(super) fn annotate<'n>(
     }
 }
 
+/// Warns of Secrets that annotations name and the sidecar does not make: it fills no volume of a
+/// class, or the annotation came after it.
+fn warn_without_effect(pod: &Pod<'_>, names: &BTreeSet<&str>, mutation: &mut Mutation) {
+    for annotation in [ADOPT_SECRETS, KEEP_SECRETS] {
+        let value = pod.metadata.annotations.find(annotation).unwrap_or_default();
+        let mut unknown = value.split(',').map(str::trim).filter(|name| !names.contains(name));
+        if let Some(name) = unknown.find(|name| !name.is_empty()) {
+            mutation.warn(format_args!(
+                "{} annotation {annotation} has no effect: the pod's sidecar does not make Secret \
+                 {name}; hint: {}",
+                reason::KS228,
+                reason::KS228.fix
+            ));
+        }
+    }
+}
+
 /// The same for a pod whose sidecar an earlier run added: its Plan, of this version or another,
 /// says which Secrets it writes.
 pub(super) fn annotate_earlier_run(pod: &Pod<'_>, mutation: &mut Mutation) {
     let sidecar = pod.init_containers().iter().find(|container| is_sidecar(container));
     let text = sidecar.and_then(plan_entry).map(|(_, text)| text).unwrap_or_default();
-    let has_secrets = text.contains("\"secrets\"");
-    if !has_secrets && pod.metadata.annotations.find(SYNCED_ANNOTATION).is_none() {
-        return;
-    }
-    let plan: Value = serde_json::from_str(&text.replace("$$", "$")).unwrap_or_default();
+    let plan: Value = if text.contains("\"secrets\"") {
+        serde_json::from_str(&text.replace("$$", "$")).unwrap_or_default()
+    } else {
+        Value::Null
+    };
     let secrets = plan["secrets"].as_array().map(Vec::as_slice).unwrap_or_default();
     annotate(pod, secrets.iter().filter_map(|secret| secret["name"].as_str()), mutation);
 }

@@ -206,6 +206,93 @@ fn annotations_say_which_secrets_are_adopted_and_which_are_kept() {
 }
 
 #[test]
+fn a_second_run_knows_the_secrets_of_the_first_beside_another_providers_class() {
+    let mut facts = cluster(&[("kv", json!([opaque("a")]))]);
+    facts.classes.insert("other".to_owned(), class_with_secrets("other", "aws", &json!([])));
+    for annotation in ["keysluice.dev/adopt-secrets", "keysluice.dev/keep-secrets"] {
+        let mut pod = pod(&["kv", "other"]);
+        pod["metadata"]["annotations"] = json!({annotation: "a"});
+        let (mut patched, mutation) = run(&pod, &facts).unwrap();
+        assert!(mutation.warnings.is_empty(), "{:?}", mutation.warnings);
+        let (_, again) = run(&patched, &facts).unwrap();
+        assert!(again.patch.is_empty() && again.warnings.is_empty(), "{again:?}");
+        // Another webhook takes the names away, or adds one.
+        patched["metadata"]["annotations"] = json!({annotation: "a,b"});
+        let (third, mutation) = run(&patched, &facts).unwrap();
+        assert_eq!(third["metadata"]["annotations"][NAMES], "a");
+        let expected = format!(
+            "KS228 annotation {annotation} has no effect: the pod's sidecar does not make Secret \
+             b; hint: "
+        );
+        assert_eq!(mutation.warnings.len(), 1);
+        assert!(mutation.warnings[0].starts_with(&expected), "{:?}", mutation.warnings);
+    }
+}
+
+#[test]
+fn an_annotation_about_secrets_that_the_sidecar_does_not_make_is_refused_or_has_no_effect() {
+    let of = |classes: &[&str], further: Value| {
+        let mut pod = pod(classes);
+        pod["metadata"]["annotations"] = further;
+        pod["metadata"]["annotations"]["keysluice.dev/adopt-secrets"] = json!("a");
+        pod
+    };
+    let mut facts = cluster(&[("kv", json!([])), ("more", json!([opaque("a")]))]);
+    facts.classes.insert("other".to_owned(), class_with_secrets("other", "aws", &json!([])));
+    let error = run(&of(&["kv"], json!({})), &facts).unwrap_err();
+    let expected = "KS228 annotation keysluice.dev/adopt-secrets: \"a\" is not a Secret of the \
+                    pod's SecretProviderClasses, which make: none; hint: ";
+    assert!(error.starts_with(expected), "{error}");
+    let file = json!({"keysluice.dev/file.x": "kv://vault-1/secrets/x"});
+    for pod in [
+        of(&["more"], json!({"keysluice.dev/csi-volumes": "leave"})),
+        of(&["other"], json!({})),
+        of(&["other"], file),
+        of(&[], json!({})),
+    ] {
+        let (patched, mutation) = run(&pod, &facts).unwrap();
+        assert_eq!(mutation.warnings.len(), 1, "{pod} {:?}", mutation.warnings);
+        let expected = "KS228 annotation keysluice.dev/adopt-secrets has no effect: ";
+        assert!(mutation.warnings[0].starts_with(expected), "{:?}", mutation.warnings);
+        let (_, again) = run(&patched, &facts).unwrap();
+        assert!(again.patch.is_empty(), "{again:?}");
+        assert_eq!(again.warnings, mutation.warnings);
+    }
+}
+
+#[test]
+fn a_secret_that_two_volumes_have_from_other_objects_gives_a_warning() {
+    let two = "array:\n  - |\n    objectName: db\n    objectType: secret\n  - |\n    objectName: \
+               more\n    objectType: secret\n";
+    let with_version = two.replace("db\n", "db\n    objectVersion: v2\n");
+    let with_mode = two.replace("db\n", "db\n    filePermission: \"0440\"\n");
+    let renamed = two.replace("db\n", "database\n    objectAlias: db\n");
+    let without = two.replace("db\n", "database\n");
+    for (attribute, value, is_warned) in [
+        ("keyvaultName", "vault-1", false),
+        ("keyvaultName", "vault-2", true),
+        ("objects", two, false),
+        ("objects", &*with_version, true),
+        ("objects", &*with_mode, false),
+        ("objects", &*renamed, true),
+        ("objects", &*without, false),
+    ] {
+        let mut pod = pod(&["kv"]);
+        let mut second = csi_volume("second", "kv");
+        second["csi"]["volumeAttributes"][attribute] = json!(value);
+        pod["spec"]["volumes"].as_array_mut().unwrap().push(second);
+        pod["spec"]["securityContext"] = json!({"fsGroup": 2000});
+        let (_, mutation) = run(&pod, &cluster(&[("kv", json!([opaque("a")]))])).unwrap();
+        let expected = "KS226 Secret a: volumes kv and second of SecretProviderClass kv have \
+                        another object as db; the Secret has that of volume kv; hint: ";
+        let warned: Vec<_> =
+            mutation.warnings.iter().filter(|warning| warning.starts_with("KS226 ")).collect();
+        assert_eq!(warned.len(), usize::from(is_warned), "{value}: {:?}", mutation.warnings);
+        assert!(warned.iter().all(|warning| warning.starts_with(expected)), "{warned:?}");
+    }
+}
+
+#[test]
 fn the_annotation_for_the_guard_is_the_webhooks() {
     let facts = cluster(&[("kv", json!([opaque("b"), opaque("a")]))]);
     for own in [json!(null), json!({}), json!({"x": "y"}), json!({NAMES: ""}), json!({NAMES: "z"})]

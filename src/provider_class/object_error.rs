@@ -274,11 +274,9 @@ impl ObjectCause {
                     string"
                     .to_owned(),
             ),
-            Self::Field { field: "objectVersionHistory", .. } => Some(
-                "write a number without \
-                quotes"
-                    .to_owned(),
-            ),
+            Self::Field { field: "objectVersionHistory", .. } => {
+                Some(format!("write a number up to {MOST_VERSIONS}, without quotes"))
+            }
             Self::Document { source: YamlError::DuplicateKey { key, .. }, .. } => {
                 Some(format!("delete one {key}, or begin the next object with \"- |\""))
             }

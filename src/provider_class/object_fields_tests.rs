@@ -29,7 +29,7 @@ fn refused_objects_name_themselves_and_the_field() {
             "objectVersionHistory: \"5\"",
             "KS121 objects[0]: objectVersionHistory: unmarshal failed for keyVaultObjects at \
              index 0, error: yaml: unmarshal errors: line 3: cannot unmarshal !!str `5` into \
-             int32; hint: write a number without quotes",
+             int32; hint: write a number up to 500, without quotes",
         ),
         (
             "objectName: b",

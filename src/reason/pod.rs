@@ -97,16 +97,17 @@ reasons! { POD:
         "remove the container; the webhook adds the sidecar, with the clouds, vaults and tenants \
          that the operator of Keysluice allows";
     KS226
-        "two SecretProviderClasses of the pod make Secrets of one name"
-        "rename one of them in secretObjects, and where it is used";
+        "two SecretProviderClasses or volumes of the pod make Secrets of one name"
+        "rename one of them in secretObjects, and where it is used; write a class of its own for \
+         each of two volumes whose attributes lead to other objects";
     KS227
         "the pod's SecretProviderClasses make more than 13 Secrets"
         "split the classes over several pods, or collect keys in fewer Secrets; the guard checks \
          the rights of the ServiceAccount for at most 13 Secrets";
     KS228
         "an annotation names a Secret that no class of the pod makes"
-        "correct the name; it is a secretName in secretObjects of a SecretProviderClass that a \
-         volume of the pod names";
+        "correct the name; it is a secretName in secretObjects of a SecretProviderClass of \
+         provider azure that a volume of the pod names, and that is not left to the CSI driver";
     KS229
         "a volume with a Secret of the pod's own sidecar cannot be served"
         "mount the volume of the SecretProviderClass, which has the same files; a projected volume \
@@ -179,7 +180,7 @@ reasons! { POD:
         "a container may be unable to read a file"
         "set runAsUser on the container, or a filePermission that lets every user read";
     KS252
-        "a subPath mount does not show rotated secrets"
+        "a subPath mount does not show rotated secrets, and is an empty directory without its file"
         "mount the whole volume and read the file below the mount";
     KS254
         "an injected variable may override one from envFrom, whose content is unknown at admission"
@@ -206,7 +207,8 @@ reasons! { POD:
     KS260
         "an annotation for the sidecar's CPU has no effect"
         "remove the annotation; the pod sets CPU requests or limits for the whole pod \
-         (spec.resources), which its containers share";
+         (spec.resources), which its containers share; in a Guaranteed pod the sidecar requests \
+         keysluice.dev/cpu-limit";
     KS261
         "an annotation of Reloader watches objects that the sidecar does not write"
         "set keysluice.dev/on-change on the pod template, for instance to restart; or sync a \
@@ -228,7 +230,7 @@ reasons! { POD:
     KS265
         "the mount path of inline files is not free, or not valid"
         "set keysluice.dev/mount-path to a free absolute path, at which and below which no \
-         container mounts anything";
+         container mounts anything, and which is not in the volume of a class";
     KS266
         "a container cannot be started with its variables by the sidecar's program"
         "set command on the container (the ENTRYPOINT and CMD of its image); or set \
@@ -325,6 +327,11 @@ reasons! { POD:
     KS292
         "an annotation has no effect on a pod whose secrets are fetched only once"
         "remove it, or set keysluice.dev/mode: sidecar";
+    KS294
+        "an init container mounts a volume of the sidecar and starts before it"
+        "move the init container behind the native sidecar that the sidecar starts after: a \
+         mesh's, or the one that keysluice.dev/after names; or remove that annotation; let a \
+         webhook that adds such a container run before Keysluice";
     KS296
         "a workload has more warnings than the API server shows"
         "run `keysluice explain -f FILE`, which prints all of them";

@@ -85,7 +85,7 @@ reasons! { PROVIDER_CLASS:
         "correct objectEncoding: utf-8, base64 or hex, and only on an object of type secret";
     KS125
         "the path of an object's file is not below the volume"
-        "set objectName, and objectAlias only to a relative path such as db/password, without \"..\"";
+        "set objectName; an objectAlias is a relative path such as db/password, without \"..\"";
     KS126
         "objectName is missing or is not a valid Key Vault object name"
         "write the name only, as the vault shows it, not its URL";

@@ -43,9 +43,10 @@ reasons! { SERVER:
         "a manifest cannot be read"
         "correct the file; the message names file, document and line";
     KS705
-        "an API server is not configured or its configuration cannot be used"
-        "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or, where \
-         the command has it, read manifests with --objects PATH";
+        "an API server is not configured, does not answer as one, or refuses the credentials"
+        "check the server, proxy and credentials of the kubeconfig (`kubectl version` uses them \
+         too); without a kubeconfig, run in a pod with a ServiceAccount, name an API server with \
+         --kubeconfig FILE, or, where the command has it, read manifests with --objects PATH";
     KS706
         "the webhook is overloaded"
         "no action is needed for a short overload: the API server, kubectl or the controller tries \
@@ -194,7 +195,7 @@ reasons! { SERVER:
         "a class of a workload is missing, and so are the rights for its Secrets"
         "add the manifest of the class to the files, or create it in the namespace of the workload";
     KS747
-        "a class of a workload cannot be read, so its Secrets are not known"
+        "a class of a workload cannot be read or is refused, so its Secrets are not known"
         "correct the class; keysluice explain shows the same error for its pods";
     // The rights of reactions, and what bounds them.
     KS748

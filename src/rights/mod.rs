@@ -9,6 +9,7 @@ mod error;
 mod names;
 mod objects;
 mod policy;
+mod refused;
 mod removal;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub(crate) use names::shortened;
 pub use objects::Form;
 pub(crate) use objects::{PATCH_EXISTING, account_role, document};
 pub use policy::{EVICTIONS, POLICIES, ROLLOUTS, SECRET_TYPES, check_policy};
+pub use refused::refused;
 pub use workload::Workload;
 
 use crate::mutate::ReactionRight;

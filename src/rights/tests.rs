@@ -28,6 +28,7 @@ fn workload(owner: &str, account: &str, classes: &[&str]) -> Workload {
         namespace: "app".to_owned(),
         service_account: account.to_owned(),
         classes: classes.iter().map(|name| (*name).to_owned()).collect(),
+        attributes: Vec::new(),
         has_inline: false,
         reaction: Ok(None),
     }

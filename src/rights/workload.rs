@@ -3,7 +3,9 @@
 use crate::mutate::{CSI_DRIVER, ReactionRight, has_inline, reaction_right};
 use crate::pod::Pod;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
+pub(super) const CLASS_ATTRIBUTE: &str = "secretProviderClass";
 const CSI_VOLUMES_ANNOTATION: &str = "keysluice.dev/csi-volumes";
 
 /// A pod or pod template with Secrets Store CSI volumes that the webhook may serve, or with inline
@@ -18,6 +20,8 @@ pub struct Workload {
     pub service_account: String,
     /// The classes of its volumes.
     pub classes: Vec<String>,
+    /// The attributes of each of these volumes, the name of the class among them.
+    pub attributes: Vec<BTreeMap<String, String>>,
     /// Whether the webhook adds volumes for inline annotations.
     pub has_inline: bool,
     /// What the reaction of its pods needs at the API server, or why it cannot work.
@@ -30,14 +34,14 @@ impl Workload {
     pub fn read(owner: &str, namespace: &str, pod: &Value) -> Option<Self> {
         let spec = &pod["spec"];
         let is_left = pod["metadata"]["annotations"][CSI_VOLUMES_ANNOTATION] == "leave";
-        let mut classes = Vec::new();
+        let (mut classes, mut attributes) = (Vec::new(), Vec::new());
         for volume in spec["volumes"].as_array().into_iter().flatten().filter(|_| !is_left) {
             let csi = &volume["csi"];
-            let class = csi["volumeAttributes"]["secretProviderClass"].as_str();
-            if let Some(class) =
-                class.filter(|name| csi["driver"] == CSI_DRIVER && !name.is_empty())
-                && !classes.iter().any(|known| known == class)
-            {
+            let class = csi["volumeAttributes"][CLASS_ATTRIBUTE].as_str();
+            let class = class.filter(|name| csi["driver"] == CSI_DRIVER && !name.is_empty());
+            let Some(class) = class else { continue };
+            attributes.push(texts(&csi["volumeAttributes"]));
+            if !classes.iter().any(|known| known == class) {
                 classes.push(class.to_owned());
             }
         }
@@ -52,6 +56,7 @@ impl Workload {
             namespace: namespace.to_owned(),
             service_account: account.unwrap_or("default").to_owned(),
             classes,
+            attributes,
             has_inline,
             // As the webhook decides it for the same pod.
             reaction: match &view {
@@ -60,4 +65,10 @@ impl Workload {
             },
         })
     }
+}
+
+/// The texts of a map.
+fn texts(map: &Value) -> BTreeMap<String, String> {
+    let entries = map.as_object().into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

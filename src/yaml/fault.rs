@@ -31,14 +31,31 @@ impl Fault {
         if self.template {
             "{{ makes it a Helm template: render it with helm template"
         } else {
-            "correct the file in this line or above it"
+            "correct the file at or near this line"
         }
     }
 }
 
+const TAB: &str = "a tab where spaces must indent";
+
 /// What the parser stumbled over.
 pub(super) fn syntax(error: &ScanError, text: &str, first_line: usize) -> Fault {
-    Fault::at(error.marker().line().max(1) + first_line - 1, words(error.kind())).in_text(text)
+    let (mut line, words) = (error.marker().line().max(1), words(error.kind()));
+    // The parser may name the line before it.
+    if words == TAB {
+        line = tab_from(text, line).unwrap_or(line);
+    }
+    Fault::at(line + first_line - 1, words).in_text(text)
+}
+
+/// This line if it has a tab, else the first line after it that a tab indents.
+fn tab_from(text: &str, line: usize) -> Option<usize> {
+    let mut lines = text.lines().zip(1..).skip(line - 1);
+    let found = lines.find(|(text, number)| {
+        let indents = text.trim_start_matches(' ').starts_with('\t');
+        indents || *number == line && text.contains('\t')
+    });
+    found.map(|(_, number)| number)
 }
 
 /// The parser's kinds of error, as far as the difference helps.
@@ -48,7 +65,7 @@ fn words(kind: &ErrorKind) -> &'static str {
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => "a tab where spaces must indent",
+        | ErrorKind::TabInPlainScalar => TAB,
         ErrorKind::UnclosedQuotedScalar => "a quote that is never closed",
         ErrorKind::UnclosedFlowCollection { .. }
         | ErrorKind::UnexpectedEofFlowSequence

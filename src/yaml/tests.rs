@@ -186,6 +186,9 @@ fn aliases_that_would_fill_the_memory_are_refused() {
 fn faults_name_the_line_of_the_file_and_know_a_template() {
     for (text, line, message, template) in [
         ("a:\n\tc: d\n", 11, "a tab where spaces must indent", false),
+        ("a:\n  b: c\n\td: e\n", 12, "a tab where spaces must indent", false),
+        ("a:\n  b: c\n  d:\n\t  e: f\n", 13, "a tab where spaces must indent", false),
+        ("a:\n\n\n\tb: c\n", 13, "a tab where spaces must indent", false),
         ("a: [b\nc: d\n", 11, "", false),
         ("a: \"b\n", 10, "a quote that is never closed", false),
         ("a: b: c\n", 10, "a colon where no key can be", false),

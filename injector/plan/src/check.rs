@@ -1,20 +1,28 @@
 //! What makes a Plan good beyond the types of its fields.
 
+mod error;
+mod field;
+
+pub use error::PlanError;
+
 use crate::{
     Collision, Credential, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_TEMPLATES, MOST_VERSIONS,
     PathError, Plan, RelativePath, SecretKey, SyncedSecret, check_selection_directory,
     is_object_name, is_secret_key,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Plan {
     /// Parses and checks a Plan.
     ///
     /// # Errors
-    /// [`PlanError::Json`] for anything serde refuses (the message names field, line and column);
-    /// the others for references and paths that cannot work together.
+    /// [`PlanError::Json`] for anything serde refuses, with the field; the others for references
+    /// and paths that cannot work together.
     pub fn from_json(text: &str) -> Result<Self, PlanError> {
-        let plan: Self = serde_json::from_str(text).map_err(PlanError::Json)?;
+        let plan: Self = serde_json::from_str(text).map_err(|source| {
+            let problem = field::problem(text, &source);
+            PlanError::Json { problem, source }
+        })?;
         plan.check()?;
         Ok(plan)
     }
@@ -23,22 +31,36 @@ impl Plan {
     /// absolute, no two files collide.
     pub fn check(&self) -> Result<(), PlanError> {
         let mut identities = BTreeSet::new();
-        for identity in &self.identities {
+        for (index, identity) in self.identities.iter().enumerate() {
             if !identities.insert(identity.name.as_str()) {
                 return Err(PlanError::DuplicateIdentity { name: identity.name.clone() });
             }
-            check_credential(&identity.credential)?;
+            check_credential(&identity.credential)
+                .map_err(|error| error.below(&format!("identities[{index}].")))?;
         }
         if self.start_timeout_seconds.is_some_and(|seconds| seconds > LONGEST_WAIT_SECONDS) {
             return Err(PlanError::StartTimeout);
         }
-        check_directory(&self.run_directory)?;
-        self.program_directory.as_deref().map_or(Ok(()), check_directory)?;
-        let mut directories = BTreeSet::new();
-        for volume in &self.volumes {
-            check_directory(&volume.directory)?;
-            if !directories.insert(volume.directory.trim_end_matches('/')) {
-                return Err(PlanError::DuplicateDirectory { directory: volume.directory.clone() });
+        check_directory("runDirectory", &self.run_directory)?;
+        if let Some(directory) = &self.program_directory {
+            check_directory("programDirectory", directory)?;
+        }
+        let mut directories = BTreeMap::new();
+        for (index, volume) in self.volumes.iter().enumerate() {
+            check_directory(&format!("volumes[{index}].directory"), &volume.directory)?;
+            let directory = volume.directory.trim_end_matches('/');
+            if let Some(other) = directories.insert(directory, &volume.name) {
+                return Err(PlanError::DuplicateDirectory {
+                    directory: volume.directory.clone(),
+                    volumes: [other.clone(), volume.name.clone()],
+                });
+            }
+            let below = self.run_directory.strip_prefix(directory);
+            if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                return Err(PlanError::RunDirectory {
+                    directory: self.run_directory.clone(),
+                    volume: volume.name.clone(),
+                });
             }
             if volume.refresh_interval_seconds == 0 {
                 return Err(PlanError::RefreshInterval { volume: volume.name.clone() });
@@ -92,7 +114,7 @@ impl Plan {
     /// Every Secret once, every key once in it and from a file that its volume has.
     fn check_secrets(&self) -> Result<(), PlanError> {
         if let Some(kubernetes) = &self.kubernetes {
-            check_directory(&kubernetes.directory)?;
+            check_directory("kubernetes.directory", &kubernetes.directory)?;
         }
         let mut names = BTreeSet::new();
         for secret in &self.secrets {
@@ -126,154 +148,56 @@ impl Plan {
     }
 }
 
-/// Paths and the token proxy of a credential.
+/// Ids, paths and the token proxy of a credential.
 pub(crate) fn check_credential(credential: &Credential) -> Result<(), PlanError> {
+    let refused = |field: &str, problem| {
+        Err(PlanError::Credential { field: format!("credential.{field}"), problem })
+    };
+    let (client_id, tenant_id) = match credential {
+        Credential::Federated { client_id, tenant_id, .. } => {
+            (Some(client_id.as_str()), Some(tenant_id))
+        }
+        Credential::ServicePrincipal { tenant_id, .. } => (None, Some(tenant_id)),
+        Credential::ManagedIdentity { client_id, .. } => (client_id.as_deref(), None),
+    };
+    if client_id.is_some_and(|id| id.trim().is_empty()) {
+        return refused("clientId", "is empty");
+    }
+    if tenant_id.is_some_and(|id| !is_tenant(id)) {
+        return refused("tenantId", "must be the id or a domain of a tenant");
+    }
     match credential {
-        Credential::ServicePrincipal { directory, .. } => check_directory(directory),
+        Credential::ServicePrincipal { directory, .. } => {
+            check_directory("credential.directory", directory)
+        }
         Credential::Federated { token_proxy: Some(proxy), .. } => {
             if let Some(problem) = proxy.problem() {
                 return Err(PlanError::TokenProxy { url: proxy.shown().to_owned(), problem });
             }
-            proxy.ca_file.as_deref().map_or(Ok(()), check_directory)
+            let file = proxy.ca_file.as_deref();
+            file.map_or(Ok(()), |file| check_directory("credential.tokenProxy.caFile", file))
         }
         Credential::Federated { .. } | Credential::ManagedIdentity { .. } => Ok(()),
     }
 }
 
-fn check_directory(directory: &str) -> Result<(), PlanError> {
-    let relative =
-        directory.strip_prefix('/').map(|rest| rest.trim_end_matches('/').parse::<RelativePath>());
-    match relative {
-        Some(Ok(_)) => Ok(()),
-        _ => Err(PlanError::Directory { directory: directory.to_owned() }),
-    }
+/// It is a component of the path of the token request.
+fn is_tenant(id: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    !id.is_empty() && id.bytes().all(is_plain) && !id.split('.').any(str::is_empty)
 }
 
-/// Why a Plan was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// Not JSON, an unknown or missing field, or a value of the wrong form.
-    #[error("the plan is not valid: {0}")]
-    Json(#[source] serde_json::Error),
-    /// Two identities share a name.
-    #[error("identities: {name:?} is defined twice")]
-    DuplicateIdentity {
-        /// The name.
-        name: String,
-    },
-    /// A file names an identity that is not defined.
-    #[error("file {path}: identity {identity:?} is not defined in identities")]
-    UnknownIdentity {
-        /// The file.
-        path: RelativePath,
-        /// The name it uses.
-        identity: String,
-    },
-    /// A selection names an identity that is not defined.
-    #[error("volume {volume:?}: a selection's identity {identity:?} is not defined in identities")]
-    UnknownSelectionIdentity {
-        /// The volume.
-        volume: String,
-        /// The name it uses.
-        identity: String,
-    },
-    /// A number of versions that makes no history, or is above the limit.
-    #[error("file {path}: history must be 2 to {MOST_VERSIONS} versions")]
-    History {
-        /// The file.
-        path: RelativePath,
-    },
-    /// A directory is relative or not in its plain form.
-    #[error(
-        "directory {directory:?} must be an absolute path without \"..\", \".\" or empty components"
-    )]
-    Directory {
-        /// The path.
-        directory: String,
-    },
-    /// A token proxy that cannot be asked.
-    #[error("tokenProxy: {url:?} {problem}")]
-    TokenProxy {
-        /// Its URL.
-        url: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// Two volumes share a directory.
-    #[error("directory {directory:?} is used by two volumes")]
-    DuplicateDirectory {
-        /// The path.
-        directory: String,
-    },
-    /// A start that waits for longer than a day.
-    #[error("startTimeoutSeconds must be at most {LONGEST_WAIT_SECONDS}")]
-    StartTimeout,
-    /// A refresh interval of zero.
-    #[error("volume {volume:?}: refreshIntervalSeconds must be at least 1")]
-    RefreshInterval {
-        /// The volume.
-        volume: String,
-    },
-    /// A version, half of a certificate or a selected secret would have no path.
-    #[error("volume {volume:?}: {source}")]
-    Made {
-        /// The volume.
-        volume: String,
-        /// Its path.
-        source: PathError,
-    },
-    /// More templates than one refresh fills.
-    #[error("volume {volume:?} has more than {MOST_TEMPLATES} templates")]
-    Templates {
-        /// The volume.
-        volume: String,
-    },
-    /// A variable has one value.
-    #[error("file {path}: a variable cannot have a history or be split")]
-    Variable {
-        /// The file.
-        path: RelativePath,
-    },
-    /// A reaction that cannot be carried out.
-    #[error("reaction: {problem}")]
-    Reaction {
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A Secret that cannot be made.
-    #[error("secret {name:?}: {problem}")]
-    Secret {
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// An endpoint that cannot be served.
-    #[error("managedIdentity: {problem}")]
-    ManagedIdentity {
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A port for metrics that cannot be bound.
-    #[error("metricsPort: {problem}")]
-    MetricsPort {
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// A source that cannot be asked, or an update that the pod cannot follow.
-    #[error("source: {problem}")]
-    Update {
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// Two files on one path, or a file where another needs a directory.
-    #[error("file {path} collides with file {other} in the same volume")]
-    PathCollision {
-        /// The later file.
-        path: RelativePath,
-        /// The earlier file.
-        other: RelativePath,
-    },
+fn check_directory(field: &str, directory: &str) -> Result<(), PlanError> {
+    let rest = directory.strip_prefix('/').map(|rest| rest.trim_end_matches('/'));
+    let problem = match rest.map(str::parse::<RelativePath>) {
+        Some(Ok(_)) => return Ok(()),
+        Some(Err(PathError::Length(_))) => {
+            "must have at most 255 bytes a component, 4096 bytes and 32 components in all"
+        }
+        _ => "must be an absolute path without \"..\", \".\" or empty components",
+    };
+    let (field, directory) = (field.to_owned(), directory.to_owned());
+    Err(PlanError::Directory { field, directory, problem })
 }
 
 #[cfg(test)]

@@ -102,6 +102,88 @@ fn refused_plans_name_the_field() {
     }
 }
 
+/// The error of the sample with this value in the place.
+fn refused(pointer: &str, value: &serde_json::Value) -> String {
+    let mut plan = sample();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    plan.pointer_mut(parent).unwrap()[key] = value.clone();
+    // Pretty text has other positions.
+    let pretty = Plan::from_json(&serde_json::to_string_pretty(&plan).unwrap()).unwrap_err();
+    let error = Plan::from_json(&plan.to_string()).unwrap_err();
+    assert_eq!(pretty.to_string(), error.to_string());
+    error.to_string()
+}
+
+#[test]
+fn a_value_that_is_refused_is_named_by_its_path() {
+    use serde_json::json;
+    let template = json!([{"path": "t", "mode": "0600", "template": "{# x"}]);
+    for (pointer, value, expected) in [
+        ("/startTimeoutSeconds", json!("60"), "startTimeoutSeconds: invalid type: string \"60\""),
+        ("/volumes/0/files/0/mode", json!("999"), "volumes[0].files[0].mode: \"999\" is not octal"),
+        ("/volumes/0/files/0/vault", json!("x"), "volumes[0].files[0].vault: vault URL \"x\""),
+        ("/volumes/0/files/0/name", json!("a b"), "volumes[0].files[0].name: object name \"a b\""),
+        ("/volumes/0/files/0/part", json!("leaf"), "volumes[0].files[0].part: unknown variant"),
+        ("/volumes/0/files/0/type", json!("x"), "volumes[0].files[0].type: unknown variant"),
+        ("/volumes/0/files", json!([{"path": "x"}]), "volumes[0].files[0]: missing field `mode`"),
+        (
+            "/volumes/0/templates",
+            template,
+            "volumes[0].templates[0].template: line 1: {# has no #}",
+        ),
+        ("/identities/1/credential/endpoint", json!(5), "identities[1].credential: invalid type"),
+        ("/schema", json!(2), "schema: schema 2 is not supported"),
+        ("/volumes/0/directory", json!("mnt"), "volumes[0].directory: \"mnt\" must be an absolute"),
+    ] {
+        let error = refused(pointer, &value);
+        let error = error.strip_prefix("the plan is not valid: ").unwrap_or(&error);
+        assert!(error.starts_with(expected) && !error.contains(" column "), "{error}");
+    }
+    let mut plan = sample();
+    plan["volumes"][0]["files"][0]["type"] = json!(5);
+    let error = Plan::from_json(&plan.to_string()).unwrap_err().to_string();
+    assert!(error.contains("volumes[0].files[0].type: expected value at line 1"), "{error}");
+    // What is no JSON has a line and a column only.
+    let error = Plan::from_json("{\"schema\": 1,").unwrap_err().to_string();
+    assert!(error.contains("at line 1 column 13"), "{error}");
+}
+
+#[test]
+fn directories_and_ids_that_cannot_work_are_refused() {
+    use serde_json::json;
+    let long = format!("/{}", "x".repeat(400));
+    for (pointer, value, expected) in [
+        ("/runDirectory", json!(long), "must have at most 255 bytes a component"),
+        ("/runDirectory", json!("/mnt/v"), "\"/mnt/v\" is inside the directory of volume \"v\""),
+        ("/runDirectory", json!("/mnt/v/run/"), "is inside the directory of volume \"v\""),
+        ("/programDirectory", json!("x"), "programDirectory: \"x\" must be an absolute path"),
+        ("/identities/0/credential/clientId", json!(""), "identities[0].credential.clientId is"),
+        ("/identities/1/credential/clientId", json!(" "), "identities[1].credential.clientId is"),
+        ("/identities/0/credential/tenantId", json!(""), "identities[0].credential.tenantId must"),
+        ("/identities/0/credential/tenantId", json!("../x"), "credential.tenantId must be the id"),
+        ("/identities/0/credential/tenantId", json!("a/b"), "credential.tenantId must be the id"),
+    ] {
+        let error = refused(pointer, &value);
+        assert!(error.contains(expected), "{pointer}: {error}");
+    }
+    for (pointer, good) in [("/runDirectory", "/mnt/v2"), ("/runDirectory", "/mnt")] {
+        let mut plan = sample();
+        plan[&pointer[1..]] = good.into();
+        assert!(Plan::from_json(&plan.to_string()).is_ok(), "{good}");
+    }
+    for tenant in ["contoso.onmicrosoft.com", "adfs", "11111111-2222-3333-4444-555555555555"] {
+        let mut plan = sample();
+        plan["identities"][0]["credential"]["tenantId"] = tenant.into();
+        assert!(Plan::from_json(&plan.to_string()).is_ok(), "{tenant}");
+    }
+    let mut plan = sample();
+    let mut second = plan["volumes"][0].clone();
+    (second["name"], second["directory"]) = ("w".into(), "/mnt/v/".into());
+    plan["volumes"].as_array_mut().unwrap().push(second);
+    let error = Plan::from_json(&plan.to_string()).unwrap_err().to_string();
+    assert_eq!(error, "directory \"/mnt/v/\" is used by the volumes \"v\" and \"w\"");
+}
+
 #[test]
 fn two_files_on_one_path_are_refused() {
     for second in ["db", "db/inner"] {

@@ -81,12 +81,12 @@ reasons! { INJECTOR:
          https://vault.azure.net/.default";
     KS310
         "Entra throttles token requests"
-        "a running sidecar asks again by itself; a job that ended needs another run, with a longer \
-         --wait; many pods that start at once share one limit";
+        "a running sidecar asks again by itself, a job needs a longer --wait; many pods that start \
+         at once share one limit";
     KS311
         "Entra failed temporarily"
-        "a running sidecar asks again by itself; a job that ended needs another run, with a longer \
-         --wait; if it persists, open a support ticket with the AADSTS code";
+        "a running sidecar asks again by itself, a job needs a longer --wait; if it persists, open \
+         a support ticket with the AADSTS code";
     KS312
         "Entra cannot be reached"
         "check egress to the authority (network policy, firewall, HTTPS_PROXY), and check DNS";
@@ -150,12 +150,11 @@ reasons! { INJECTOR:
         "enable the version, or create a new one";
     KS407
         "the vault throttles requests"
-        "a running sidecar asks again by itself; a job that ended needs another run, with a longer \
-         --wait; a longer refresh interval or fewer pods per vault reduce requests";
+        "a running sidecar asks again by itself, a job needs a longer --wait; a longer refresh \
+         interval or fewer pods per vault reduce requests";
     KS408
         "the vault failed temporarily"
-        "a running sidecar asks again by itself; a job that ended needs another run, with a longer \
-         --wait";
+        "a running sidecar asks again by itself, a job needs a longer --wait";
     KS409
         "the vault's name does not resolve"
         "check the name and cloud of the vault, that the vault is not deleted, and DNS (private \
@@ -332,8 +331,7 @@ reasons! { INJECTOR:
         "write HTTPS_PROXY as a URL such as http://proxy.example:3128";
     KS608
         "the process cannot be set up, or a signal ended it"
-        "if a signal ended it, find who sent it, such as the time limit of a job, and run it again; \
-         otherwise the message has the operating system's error";
+        "see the message: a signal comes from outside, such as the time limit of a job";
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl FromStr for VaultUrl {
     type Err = VaultUrlError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rest =
-            text.strip_prefix("https://").ok_or_else(|| VaultUrlError::Scheme(text.to_owned()))?;
+            text.strip_prefix("https://").ok_or_else(|| VaultUrlError::Scheme(shown(text)))?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) =
             authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
@@ -43,10 +43,17 @@ impl FromStr for VaultUrl {
             port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+')
         });
         if host.len() > 253 || !host.split('.').all(is_label) || !port_ok {
-            return Err(VaultUrlError::Form(text.to_owned()));
+            return Err(VaultUrlError::Form(shown(text)));
         }
         Ok(Self(format!("https://{}/", authority.to_ascii_lowercase())))
     }
+}
+
+/// The text without a user and password, for errors.
+fn shown(text: &str) -> String {
+    let Some((before, host)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| before.starts_with(scheme));
+    format!("{}***@{host}", scheme.unwrap_or_default())
 }
 
 fn is_label(label: &str) -> bool {
@@ -79,6 +86,21 @@ mod tests {
             "a",
         ] {
             assert!(bad.parse::<VaultUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_does_not_show_a_password() {
+        for (bad, shown) in [
+            ("https://u:secret@kv.example/", "\"https://***@kv.example/\""),
+            ("https://u:se@cret@kv.example/", "\"https://***@kv.example/\""),
+            ("https://u:se/cret@kv.example/", "\"https://***@kv.example/\""),
+            ("http://u:secret@kv.example/", "\"http://***@kv.example/\""),
+            ("secret@kv.example", "\"***@kv.example\""),
+            ("https://kv.example/secrets", "\"https://kv.example/secrets\""),
+        ] {
+            let error = bad.parse::<VaultUrl>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("vault URL {shown} must ")), "{error}");
         }
     }
 }

@@ -1,9 +1,14 @@
 //! Trust anchors: compiled in, so that an image without a single file can speak TLS.
 
 use super::HttpError;
+use crate::plan_source::read_file;
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use std::path::Path;
+
+/// Twenty times the bundle of a distribution.
+const MAX_BUNDLE_BYTES: u64 = 4 << 20;
 
 /// `webpki-roots`, plus the Plan's certificates, plus those of `SSL_CERT_FILE`.
 pub(super) fn store(
@@ -17,9 +22,8 @@ pub(super) fn store(
     }
     if let Some(path) = ssl_cert_file {
         let origin = format!("SSL_CERT_FILE {path}");
-        let pem = std::fs::read(path).map_err(|error| HttpError::Roots {
-            origin: origin.clone(),
-            problem: error.to_string(),
+        let pem = read_file(Path::new(path), MAX_BUNDLE_BYTES).map_err(|error| {
+            HttpError::Roots { origin: origin.clone(), problem: error.to_string() }
         })?;
         add(&mut roots, &origin, &pem, false)?;
     }
@@ -74,6 +78,7 @@ mod tests {
                 "trustedCa: not a certificate",
             ),
             (None, Some("/does/not/exist"), "SSL_CERT_FILE /does/not/exist: No such file"),
+            (None, Some("/dev/zero"), "SSL_CERT_FILE /dev/zero: it is not a regular file"),
         ] {
             let text = store(ca, file).unwrap_err().to_string();
             assert!(text.starts_with(expected), "{text}");

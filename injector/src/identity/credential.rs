@@ -5,6 +5,7 @@ use super::error::IdentityError;
 use super::exchange::{Client, TokenRequest};
 use super::token::Grant;
 use super::{exchange, imds};
+use crate::foreign::without_user_info;
 use crate::http::Http;
 use crate::plan_source::below;
 use keysluice_plan::TokenProxy;
@@ -84,7 +85,7 @@ impl Credential {
             | Self::Principal { tenant_id, authority, .. } => {
                 format!("{}/{tenant_id}", authority.trim_end_matches('/'))
             }
-            Self::ManagedIdentity { endpoint, .. } => endpoint.clone(),
+            Self::ManagedIdentity { endpoint, .. } => without_user_info(endpoint),
         }
     }
 

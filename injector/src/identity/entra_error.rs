@@ -2,6 +2,7 @@
 //! help.
 
 use crate::fault::Class;
+use crate::foreign::may_hold_secret;
 use crate::redact::short;
 use keysluice_plan::reason::{
     KS303, KS304, KS305, KS306, KS307, KS308, KS309, KS310, KS311, KS313, KS316, KS317, KS318,
@@ -36,7 +37,8 @@ impl EntraError {
     /// From an answer that is not a token; `None` where it is not Entra's.
     pub(super) fn parse(status: u16, body: &[u8]) -> Option<Self> {
         let Body { error, error_description, error_codes } = serde_json::from_slice(body).ok()?;
-        if status < 400 || (error.is_empty() && error_codes.is_empty()) {
+        let is_error = !error.is_empty() || !error_codes.is_empty();
+        if status < 400 || !is_error || may_hold_secret(body) {
             return None;
         }
         let mut codes = error_codes;
@@ -225,6 +227,7 @@ mod tests {
             b"[]",
             br#"{"error": {"code": "x"}}"#,
             br#"{"message": "blocked"}"#,
+            br#"{"error": "x", "error_description": "canary", "access_token": "canary"}"#,
         ] {
             assert_eq!(EntraError::parse(403, body), None, "{}", String::from_utf8_lossy(body));
         }

@@ -4,12 +4,13 @@ use super::assertion::Claims;
 use super::entra_error::EntraError;
 use super::principal::PrincipalError;
 use crate::fault::{Class, Fault, FaultKind};
-use crate::foreign::Foreign;
+use crate::foreign::{Foreign, without_user_info};
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
     KS301, KS302, KS310, KS311, KS312, KS314, KS315, KS319, KS320, KS321, KS322, KS410, KS417,
     KS418, KS434, KS435, KS438, KS439, KS440, KS441, KS442, KS443, Reason,
 };
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -150,8 +151,9 @@ pub enum IdentityError {
         /// Seconds it asked us to wait.
         retry_after: Option<Duration>,
     },
-    /// The authority is not https.
-    #[error("authority {authority:?} is not an https URL")]
+    /// The authority is not https, or has a user name in it.
+    #[error("authority {:?} is not an https URL{}", without_user_info(authority),
+        if authority.contains('@') { " without user name and password" } else { "" })]
     Authority {
         /// As the Plan has it.
         authority: String,
@@ -165,9 +167,13 @@ impl IdentityError {
     /// As code and message; [`named`] adds the identity.
     pub fn fault(&self) -> Fault {
         let (reason, class, retry_after) = match self {
-            Self::TokenFile { .. } => (KS301, Class::Slow, None),
-            // The kubelet writes the file anew at the latest at 80 % of its lifetime.
+            // Something else lies there, or the kubelet writes the file anew, at the latest at 80 %
+            // of its lifetime.
+            Self::TokenFile { error, .. } if error.kind() == ErrorKind::InvalidData => {
+                (KS302, Class::Slow, None)
+            }
             Self::TokenFileGarbled { .. } => (KS302, Class::Slow, None),
+            Self::TokenFile { .. } => (KS301, Class::Slow, None),
             // The kubelet brings what is added to the Secret within a minute or two.
             Self::Principal(PrincipalError::Certificate { .. }) => (KS435, Class::Slow, None),
             Self::Principal(_) => (KS434, Class::Slow, None),

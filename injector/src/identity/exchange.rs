@@ -56,7 +56,8 @@ pub(super) async fn token(http: &Http, request: TokenRequest<'_>) -> Result<Gran
 
 async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, IdentityError> {
     let TokenRequest { client, tenant_id, authority, proxy, scope } = request;
-    if !authority.starts_with("https://") {
+    // What stands before the host of a URL is a secret, and messages show the authority.
+    if !authority.starts_with("https://") || authority.contains('@') {
         return Err(IdentityError::Authority { authority: authority.to_owned() });
     }
     let url = token_url(authority, tenant_id);

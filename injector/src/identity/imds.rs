@@ -4,6 +4,7 @@ use super::answer::{Refused, receive};
 use super::error::IdentityError;
 use super::token::Grant;
 use crate::calls::Call;
+use crate::foreign::without_user_info;
 use crate::http::Http;
 
 /// One token for `scope` (whose resource is the part before `/.default`).
@@ -24,7 +25,7 @@ pub(super) async fn token(
         url.push_str(&percent_encoded(client_id));
     }
     let request = http.plain_client()?.get(url).header("Metadata", "true");
-    let endpoint = endpoint.to_owned();
+    let endpoint = without_user_info(endpoint);
     let Refused { status, retry_after, error } = match receive(Call::Imds, request).await {
         Err(failure) => return Err(IdentityError::Network { endpoint, imds: true, failure }),
         Ok(Ok(grant)) => return Ok(grant),

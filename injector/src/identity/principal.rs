@@ -10,9 +10,10 @@ use super::client_certificate::ClientCertificate;
 use crate::pki::budget::Budget;
 use crate::pki::pem_contents::Held;
 use crate::pki::pkcs12::Contents;
+use crate::plan_source::read_file;
 use secrecy::SecretBox;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -148,15 +149,12 @@ impl<'d> Mounted<'d> {
 
     fn bytes(&self, key: &'static str) -> Result<Zeroizing<Vec<u8>>, PrincipalError> {
         let path = self.found(key)?;
-        let file = fs::File::open(path).map_err(|error| unreadable(path, error))?;
-        let size = file.metadata().map_err(|error| unreadable(path, error))?.len();
-        if size > MAX_BYTES {
-            return Err(self.wrong(key, "is longer than 256 KiB"));
-        }
-        // A vector that grows leaves copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(size.try_into().unwrap_or_default()));
-        file.take(size).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
-        Ok(bytes)
+        read_file(path, MAX_BYTES).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => {
+                self.wrong(key, "is not a regular file, or is longer than 256 KiB")
+            }
+            _ => unreadable(path, error),
+        })
     }
 
     /// A value of one line; what `kubectl create secret --from-file` leaves at its end is not part

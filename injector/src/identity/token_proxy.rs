@@ -6,9 +6,14 @@
 
 use super::error::IdentityError;
 use crate::http::{Http, HttpError};
+use crate::plan_source::read_file;
 use keysluice_plan::TokenProxy;
 use reqwest::header::HOST;
 use reqwest::{RequestBuilder, Url};
+use std::path::Path;
+
+/// As long as a ConfigMap may be.
+const MAX_AUTHORITIES_BYTES: u64 = 1 << 20;
 
 /// A request to the proxy in the place of `url`. A file of authorities is read for each, since the
 /// kubelet replaces it.
@@ -19,8 +24,9 @@ pub(super) fn post(
 ) -> Result<RequestBuilder, IdentityError> {
     let given = match (&proxy.ca_file, &proxy.ca) {
         (Some(path), _) => {
-            let read = std::fs::read(path);
-            Some((&**path, read.map_err(|error| unusable(path, error.to_string()))?))
+            let read = read_file(Path::new(path), MAX_AUTHORITIES_BYTES);
+            let read = read.map_err(|error| unusable(path, error.to_string()))?;
+            Some((&**path, read.to_vec()))
         }
         (None, Some(pem)) => Some(("tokenProxy.ca", pem.clone().into_bytes())),
         (None, None) => None,
@@ -48,6 +54,9 @@ fn unusable(origin: &str, problem: String) -> IdentityError {
 
 /// The URL at the proxy, and its host and port as a header has them.
 fn rewritten(proxy: &TokenProxy, url: &str) -> Result<(Url, String), IdentityError> {
+    if proxy.url.contains('@') {
+        return Err(invalid(proxy));
+    }
     let path = url.splitn(4, '/').nth(3).unwrap_or_default();
     let target = format!("{}/{path}", proxy.url.trim_end_matches('/'));
     let target = Url::parse(&target).map_err(|_| invalid(proxy))?;
@@ -80,5 +89,10 @@ mod tests {
             let (target, header) = rewritten(&proxy, token_url).unwrap();
             assert_eq!((target.as_str(), &*header), (expected, host), "{url}");
         }
+        let url = "https://u:canary@k.svc".to_owned();
+        let proxy = TokenProxy { url, server_name: None, ca_file: None, ca: None };
+        let fault = rewritten(&proxy, token_url).unwrap_err().fault().to_string();
+        assert!(fault.starts_with("KS315 authority \"https://k.svc\" is not an https URL without"));
+        assert!(!fault.contains("canary"), "{fault}");
     }
 }

@@ -5,6 +5,7 @@
 //! rtnetlink(7) in the pod's own network namespace.
 
 use crate::fault::{Class, Fault};
+use crate::log;
 use keysluice_plan::reason::{KS693, KS694};
 use keysluice_plan::{IMDS_ADDRESS, IMDS_PORT};
 use rustix::io::Errno;
@@ -32,13 +33,24 @@ const SCOPE_HOST: u8 = 254;
 const INTERFACE_ADDRESS: u16 = 1;
 const LOCAL_ADDRESS: u16 = 2;
 
-/// Adds 169.254.169.254/32 to the loopback interface. An address that is there already stays.
+/// Adds 169.254.169.254/32 to the loopback interface, and says so: outside a pod it changes the
+/// machine. An address that is there already stays.
 ///
 /// # Errors
 /// The kernel refuses, as it does without the capability `NET_ADMIN`.
 pub(crate) fn add_address() -> Result<(), Fault> {
     match request() {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Ok(()) => {
+            log::info(&format!(
+                "{IMDS_ADDRESS}/{PREFIX_LENGTH} added to the interface lo of this network \
+                 namespace; to remove it: ip address delete {IMDS_ADDRESS}/{PREFIX_LENGTH} dev lo"
+            ));
+            Ok(())
+        }
+        Err(Errno::EXIST) => {
+            log::info(&format!("the interface lo has {IMDS_ADDRESS} already: nothing changed"));
+            Ok(())
+        }
         Err(error) => {
             let why = match error {
                 Errno::PERM | Errno::ACCESS => " (the process lacks the capability NET_ADMIN)",

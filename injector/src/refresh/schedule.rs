@@ -19,7 +19,7 @@ use volume_state::{FileState, VolumeState};
 /// What cannot be removed is tried again so often.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(300);
 
-/// A start has its last try so long before its deadline, if the back-off would let it wait for longer.
+/// A start has its last try so long before its deadline, if the back-off would wait for longer.
 const LAST_TRY: Duration = Duration::from_secs(1);
 
 /// Longer than any start.

@@ -248,3 +248,26 @@ fn all_or_nothing_ends_when_no_try_in_time_helps() {
         assert_eq!((last.message.as_str(), last.class), (message, fault.class));
     }
 }
+
+#[test]
+fn a_start_without_an_answer_names_what_was_asked() {
+    for policy in [Policy::KeepFresh, Policy::AllOrNothing] {
+        let mut machine = start_with(&two_vaults(), policy);
+        machine.on(Event::Wake, at(0.0));
+        let told = |machine: &mut Machine| {
+            let actions = machine.on(Event::Wake, at(31.0));
+            let fault = actions.into_iter().find_map(|action| match action {
+                Action::GiveUp(fault) => Some(fault),
+                _ => None,
+            });
+            fault.map(|fault| format!("{} {}", fault.reason, fault.message))
+        };
+        assert_eq!(
+            told(&mut machine).as_deref(),
+            Some(
+                "KS603 no object was complete within 30 s; no answer came for secret \"a\" in \
+                 https://one/"
+            )
+        );
+    }
+}

@@ -132,7 +132,7 @@ impl VaultClient {
             let body = http::body(response, BODY_LIMIT_BYTES)
                 .await
                 .map_err(|failure| fault(failure.into()))?;
-            let kind = VaultErrorKind::parse(body.expose_secret());
+            let kind = VaultErrorKind::parse(401, body.expose_secret());
             if kind.is_none() && challenge.is_none() {
                 let foreign = Box::new(head.with(body.expose_secret()));
                 return Err(fault(VaultError::Foreign { foreign, retry_after: None }));
@@ -197,8 +197,7 @@ impl VaultClient {
             response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
         // The status tells enough if the body breaks off.
         let body = http::body(response, BODY_LIMIT_BYTES).await.unwrap_or_default();
-        // The service never redirects, and what it accepts it answers with 200.
-        Err(match VaultErrorKind::parse(body.expose_secret()).filter(|_| status >= 400) {
+        Err(match VaultErrorKind::parse(status, body.expose_secret()) {
             Some(kind) => VaultError::Refused { status, kind, request_id, retry_after },
             None => VaultError::Foreign {
                 foreign: Box::new(head.with(body.expose_secret())),

@@ -2,7 +2,7 @@
 
 use super::challenge::Challenge;
 use crate::fault::{Class, Fault, FaultKind};
-use crate::foreign::Foreign;
+use crate::foreign::{Foreign, may_hold_secret, without_user_info};
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
     KS401, KS402, KS403, KS404, KS405, KS406, KS407, KS408, KS409, KS410, KS411, KS412, KS413,
@@ -61,8 +61,9 @@ pub enum VaultError {
     },
     /// The challenge names a domain that is not the vault's.
     #[error(
-        "the vault asks for a token for {resource:?}, which is not a parent domain of {host}; the \
-         token went to this host: treat it as disclosed"
+        "the vault asks for a token for {:?}, which is not a parent domain of {host}; the \
+         token went to this host: treat it as disclosed",
+        without_user_info(resource)
     )]
     ForeignChallenge {
         /// What it asks for.
@@ -94,7 +95,7 @@ fn wants(challenge: &Challenge) -> String {
         [("authority", &challenge.authorization), ("resource", &challenge.resource)]
     {
         if let Some(value) = value {
-            text.extend([" ", name, " ", value]);
+            text.extend([" ", name, " ", &without_user_info(value)]);
         }
     }
     text
@@ -107,6 +108,9 @@ pub struct VaultErrorKind {
     inner: String,
     message: String,
 }
+
+/// The codes of a 404 of Key Vault.
+const NOT_FOUND: [&str; 3] = ["SecretNotFound", "KeyNotFound", "CertificateNotFound"];
 
 /// The ids of the caller in a message of Key Vault, which gives them in a line of their own.
 fn caller(message: &str) -> Option<String> {
@@ -140,9 +144,18 @@ struct Inner {
 }
 
 impl VaultErrorKind {
-    /// From a body; `None` where it is not Key Vault's error.
-    pub fn parse(body: &[u8]) -> Option<Self> {
+    /// From the body of an answer with this status; `None` where it is not Key Vault's error.
+    pub fn parse(status: u16, body: &[u8]) -> Option<Self> {
         let Envelope { error } = serde_json::from_slice(body).ok()?;
+        // The service never redirects, and answers what it accepts with 200. A gateway may have
+        // errors of this form too: only a code of Key Vault's own says that an object
+        // does not exist.
+        if status < 400
+            || may_hold_secret(body)
+            || (status == 404 && !NOT_FOUND.contains(&&*error.code))
+        {
+            return None;
+        }
         let short = crate::redact::short;
         let mut message = short(&error.message);
         if let Some(caller) = caller(&error.message).filter(|caller| !message.contains(caller)) {

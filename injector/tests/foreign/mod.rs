@@ -28,14 +28,10 @@ fn somebody_elses_answer_for_the_vault_blames_no_role_and_no_name() {
     let (html, json) = ("text/html; charset=utf-8", "application/json");
     let page = |status| Fault::answer(status, html, PAGE);
     for (fault, code, told) in [
-        (
-            page(403),
-            "KS413",
-            "403 text/html \\\"<!DOCTYPE html> <html><body>blocked by policy</body></html>\\\"",
-        ),
+        (page(403), "KS413", "403 text/html \\\"blocked by policy\\\""),
         (page(404), "KS413", "404 text/html"),
         (page(401), "KS413", "401 text/html"),
-        (page(200), "KS413", "200 text/html \\\"<!DOCTYPE html>"),
+        (page(200), "KS413", "200 text/html \\\"blocked by policy"),
         (page(407), "KS413", "407 text/html"),
         (page(511), "KS413", "511 text/html"),
         (page(400), "KS413", "400 text/html"),
@@ -58,7 +54,12 @@ fn somebody_elses_answer_for_the_vault_blames_no_role_and_no_name() {
         (
             Fault::answer(404, json, r#"{"statusCode": 404, "message": "Resource not found"}"#),
             "KS413",
-            "404 application",
+            "404 application/json \\\"Resource not found\\\" is not an answer",
+        ),
+        (
+            Fault::answer(404, json, r#"{"error": {"code": "ResourceNotFound"}}"#),
+            "KS413",
+            "404 application/json \\\"ResourceNotFound\\\" is not an answer",
         ),
         (
             Fault::answer(200, json, r#"{"status": "canary"}"#),
@@ -99,6 +100,28 @@ fn somebody_elses_answer_for_the_vault_blames_no_role_and_no_name() {
     assert_eq!(env.emulator.counts().tokens, 1);
 }
 
+/// A proxy that transforms answers sets 203; a cache may set 206.
+#[test]
+fn an_answer_with_another_status_shows_nothing_of_its_value_anywhere() {
+    let env = TestEnv::new();
+    let plan = impatient(&env);
+    let vault = r#"{"value": "canary", "id": "https://kv/secrets/db/1", "attributes": {}}"#;
+    let entra = r#"{"token_type": "Bearer", "expires_in": 3599, "access_token": "canary"}"#;
+    for (kind, body) in [(CallKind::SecretGet, vault), (CallKind::Token, entra)] {
+        for status in [201, 203, 206, 403, 404, 500] {
+            env.emulator.clear_faults();
+            env.emulator.inject(Fault::answer(status, "application/json", body).on(kind));
+            let sidecar = env.run(&plan);
+            let gate = stderr(&sidecar.ready());
+            sidecar.wait();
+            for text in [gate, env.log(), env.termination_log()] {
+                let told = format!("{status} application/json is n");
+                assert!(text.contains(&told) && !text.contains("canary"), "{text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_interceptor_that_goes_away_costs_no_start_and_no_optional_file() {
     let env = TestEnv::new();
@@ -115,6 +138,12 @@ fn an_interceptor_that_goes_away_costs_no_start_and_no_optional_file() {
     let (answer, well) = sidecar.refresh();
     assert!(!well && answer["volumes"][0]["files"][1]["error"]["code"] == "KS413", "{answer}");
     assert_eq!(env.read("maybe"), "second", "a page does not say that a secret is gone");
+    env.emulator.clear_faults();
+    let gateway = r#"{"error": {"code": "ResourceNotFound", "message": "no backend"}}"#;
+    env.emulator.inject(Fault::answer(404, "application/json", gateway).on(CallKind::SecretGet));
+    let (answer, well) = sidecar.refresh();
+    assert!(!well && answer["volumes"][0]["files"][1]["error"]["code"] == "KS413", "{answer}");
+    assert_eq!(env.read("maybe"), "second", "nor does the error of a gateway");
 }
 
 #[test]

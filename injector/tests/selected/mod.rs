@@ -57,6 +57,66 @@ fn a_secret_that_fails_keeps_its_file_and_the_others_go_on() {
 }
 
 #[test]
+fn a_list_alone_removes_no_file() {
+    let (env, plan) = env(3);
+    let files = || fs::read_dir(env.root.join("mnt/v/..data")).unwrap().count();
+    let short = |body: &str| Fault::answer(200, "application/json", body).on(CallKind::List);
+    let mut sidecar = env.run_ready(&plan);
+    for body in [r#"{"value":[]}"#, r#"{"value":null}"#, r#"{"value":[],"nextLink":null}"#] {
+        env.emulator.inject(short(body));
+        env.emulator.set_secret("shop", "app-1", body);
+        sidecar.refresh();
+        assert_eq!(files(), 3, "{body}: {}", env.log());
+        env.emulator.clear_faults();
+    }
+    // The same for the process after it, which knows the files only.
+    drop(sidecar);
+    env.emulator.inject(short(r#"{"value":[]}"#));
+    sidecar = env.run(&plan);
+    until("it has asked", || sidecar.refresh().1);
+    assert_eq!(files(), 3, "{}", env.log());
+    // Only Key Vault's own answer removes a file.
+    for fault in [Fault::status(500), Fault::status(403), Fault::answer(404, "text/plain", "x")] {
+        env.emulator.inject(fault.on(CallKind::SecretGet).object("app-1"));
+        assert!(!sidecar.refresh().1);
+        assert_eq!(files(), 3, "{}", env.log());
+        env.emulator.clear_faults();
+        env.emulator.inject(short(r#"{"value":[]}"#));
+    }
+    assert!(!env.log().contains("removed"), "{}", env.log());
+    env.emulator.delete("shop", "app-1");
+    env.emulator.disable("shop", "app-2");
+    until("one is left", || {
+        sidecar.refresh();
+        files() == 1
+    });
+    assert_eq!(env.read("app-0"), "v0");
+    let log = env.log();
+    assert!(log.contains("the files are removed: app-1, app-2"), "{log}");
+    env.emulator.delete("shop", "app-0");
+    until("none is left", || {
+        sidecar.refresh();
+        env.log().contains("KS404 secrets")
+            && env.log().contains("no secret matches; hint: check the name")
+    });
+}
+
+#[test]
+fn a_secret_that_loses_its_tag_loses_its_file() {
+    let (env, mut plan) = env(2);
+    let tag = |value: &str| [("team".to_owned(), value.to_owned())].into();
+    for name in ["app-0", "app-1"] {
+        env.emulator.set_tags("shop", name, tag("web"));
+    }
+    plan["volumes"][0]["selections"][0]["tags"] = json!({"team": "web"});
+    let sidecar = env.run_ready(&plan);
+    env.emulator.set_tags("shop", "app-1", tag("other"));
+    assert!(sidecar.refresh().1);
+    assert!(!env.root.join("mnt/v/app-1").exists(), "{}", env.log());
+    assert!(env.log().contains("the files are removed: app-1"), "{}", env.log());
+}
+
+#[test]
 fn the_first_generation_of_a_selection_is_whole() {
     let (env, plan) = env(4);
     env.emulator.inject(Fault::status(403).on(CallKind::SecretGet).object("app-1"));
@@ -99,7 +159,8 @@ fn a_refresh_of_a_selection_costs_its_list_and_a_get_for_each_that_changed() {
     env.emulator.set_secret("shop", "app-7", "changed");
     env.emulator.set_secret("shop", "app-new", "new");
     env.emulator.delete("shop", "app-8");
-    assert_eq!(sidecar.cost(), (2, 2, true));
+    // The third GET shows that app-8 is deleted.
+    assert_eq!(sidecar.cost(), (2, 3, true));
     assert_eq!(
         (env.read("app-7").as_str(), env.read("app-new").as_str(), env.read("app-9").as_str()),
         ("changed", "new", "v9")

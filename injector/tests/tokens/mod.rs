@@ -1,7 +1,9 @@
 //! The token file, refusals of Entra, and the managed identity.
 
-use crate::support::{CANARY, CLIENT, TestEnv, stderr, until};
+use crate::support::{CANARY, CLIENT, TestEnv, put, stderr, until};
 use keysluice_emulator::TokenClaims;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -69,6 +71,46 @@ fn the_token_file_is_read_afresh_for_each_request() {
     env.write_token(&format!("{}\n", env.token));
     assert!(sidecar.ready().status.success());
     assert_eq!(env.read("db"), CANARY);
+}
+
+#[test]
+fn a_fifo_or_a_device_in_the_place_of_the_token_file_holds_up_nothing() {
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "db")]);
+    plan.as_object_mut().unwrap().remove("startTimeoutSeconds");
+    let token = env.root.join("token");
+    for (name, place) in [("fifo", env.root.join("fifo")), ("zero", "/dev/zero".into())] {
+        if name == "fifo" {
+            mknodat(CWD, &place, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        }
+        fs::remove_file(&token).unwrap();
+        std::os::unix::fs::symlink(&place, &token).unwrap();
+        let before = env.log().len();
+        let sidecar = env.run(&plan);
+        until(name, || env.log()[before..].contains("\"KS302\""));
+        assert!(env.log()[before..].contains("it is not a regular file"), "{}", env.log());
+        let status = sidecar.status();
+        assert_eq!(status["volumes"][0]["files"][0]["error"]["code"], "KS302", "{status}");
+        sidecar.signal(Signal::TERM);
+        assert_eq!(sidecar.wait().code(), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn an_authority_with_a_password_is_refused_and_shown_without_it() {
+    let env = TestEnv::new();
+    put(&env.root.join("termination-log"), b"");
+    for authority in ["https://u:canary@login.localhost/", "http://u:canary@login.localhost/"] {
+        let mut plan = env.plan(&[env.file("db", "db")]);
+        plan["identities"][0]["credential"]["authority"] = authority.into();
+        let output = env.output(&plan, &["once"]);
+        let text = stderr(&output) + &env.termination_log();
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        let told = "login.localhost/\\\" is not an https URL without user name and password";
+        assert!(text.contains("\"KS315\"") && text.contains(told), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+    assert_eq!(env.emulator.counts().tokens, 0);
 }
 
 #[test]

@@ -1,36 +1,62 @@
 //! The files of an audit: logs, records, role assignments.
 
-use super::error::AuditError;
+use super::error::{AuditError, shown};
 use crate::audit::{Assignment, Frame, Frames, Ledger, Malformed, PodRecord, read_assignments};
+use crate::cluster::manifests::is_special;
 use std::fs::{File, FileType};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// A line of a record, of a pod with some thousand objects.
 const MAX_LINE_BYTES: u64 = 1 << 20;
+/// The first bytes of a compressed file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// A list of role assignments.
 const MAX_LIST_BYTES: u64 = 256 << 20;
 
-/// The logs that are named: files, and all `.json` and `.jsonl` below directories, in order.
-pub(super) fn logs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, AuditError> {
-    let mut all = Vec::new();
-    for path in paths {
-        if path.is_dir() { below(path, &mut all)? } else { all.push(path.clone()) }
-    }
-    Ok(all)
+/// Files of an audit.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    /// Those to read, in order.
+    pub(super) all: Vec<PathBuf>,
+    /// Those below directories that are compressed.
+    pub(super) compressed: Vec<PathBuf>,
 }
 
-fn below(directory: &Path, all: &mut Vec<PathBuf>) -> Result<(), AuditError> {
+/// The logs that are named: files, and all `.json` and `.jsonl` below directories, in order.
+///
+/// # Errors
+/// A directory that cannot be read, or holds no log.
+pub(super) fn logs(paths: &[PathBuf]) -> Result<Logs, AuditError> {
+    let mut logs = Logs::default();
+    for path in paths {
+        if !path.is_dir() {
+            logs.all.push(path.clone());
+            continue;
+        }
+        let mut found = Logs::default();
+        below(path, &mut found)?;
+        if found.all.is_empty() {
+            let (directory, compressed) = (path.display().to_string(), found.compressed);
+            return Err(AuditError::NoLog { directory, compressed });
+        }
+        logs.all.append(&mut found.all);
+        logs.compressed.append(&mut found.compressed);
+    }
+    Ok(logs)
+}
+
+fn below(directory: &Path, logs: &mut Logs) -> Result<(), AuditError> {
     let entries = entries(directory).map_err(|error| AuditError::file(directory, error))?;
     for (path, kind) in entries {
-        let is_log = path.extension().is_some_and(|extension| {
-            ["json", "jsonl"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-        });
-        // A link could lead back.
-        if kind.is_dir() {
-            below(&path, all)?;
-        } else if kind.is_file() && is_log {
-            all.push(path);
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        // A link to a directory could lead back.
+        let is_file = !path.is_dir() && !is_special(&path);
+        match ending.to_str() {
+            _ if kind.is_dir() => below(&path, logs)?,
+            Some("json" | "jsonl") if is_file => logs.all.push(path),
+            Some("gz") if is_file => logs.compressed.push(path),
+            _ => {}
         }
     }
     Ok(())
@@ -45,9 +71,13 @@ fn entries(directory: &Path) -> io::Result<Vec<(PathBuf, FileType)>> {
 
 /// Counts the records of a log.
 pub(super) fn read_log(path: &Path, ledger: &mut Ledger) -> Result<(), AuditError> {
-    let mut frames = Frames::new(open(path)?);
-    // The name of a file below a directory is anybody's.
-    let file = path.display().to_string().replace(char::is_control, "?");
+    let mut source = BufReader::new(open(path)?);
+    let file = shown(path);
+    let start = source.fill_buf().map_err(|error| AuditError::file(path, error))?;
+    if start.starts_with(&GZIP) {
+        return Err(AuditError::Compressed { file });
+    }
+    let mut frames = Frames::new(source);
     while let Some(frame) = frames.next_frame().map_err(|error| AuditError::file(path, error))? {
         match frame {
             Frame::Record { line, json } => ledger.add(&file, line, json),

@@ -82,12 +82,18 @@ impl Audit {
         if let Some(Action::Record(record)) = self.action {
             return record.run();
         }
+        self.check_period()?;
         let grants = self.grants.as_deref().map(files::assignments).transpose()?;
         let pods = self.pods()?;
+        let logs = files::logs(&self.files)?;
+        if !logs.compressed.is_empty() {
+            let named = error::named(&logs.compressed);
+            eprintln!("keysluice: warning: {named}; hint: {}", error::GUNZIP);
+        }
         let period = Period { since: self.since, until: self.until };
         let mut ledger = Ledger::new(pods, period);
-        for path in files::logs(&self.files)? {
-            files::read_log(&path, &mut ledger)?;
+        for path in &logs.all {
+            files::read_log(path, &mut ledger)?;
         }
         let totals = ledger.totals();
         if let Some(first) = ledger.first_malformed()
@@ -102,9 +108,25 @@ impl Audit {
             Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
         }
         out.flush()?;
+        if self.fail_on.contains(&Finding::Unused) && !report.unused.is_shown() {
+            let (days, covered) = (report.unused.days, report.unused.covered_days);
+            eprintln!(
+                "keysluice: note: --fail-on unused has no effect: the log covers {covered} day(s), \
+                 and a grant is unused after {days}; hint: give a longer log, or set --unused"
+            );
+        }
         let found = findings(&report);
         let has_failed = self.fail_on.iter().any(|finding| found.contains(finding));
         Ok(if has_failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+    }
+
+    fn check_period(&self) -> Result<(), Failure> {
+        match (self.since, self.until) {
+            (Some(since), Some(until)) if until <= since => Err(Failure::usage(anyhow!(
+                "--until is not after --since: no time is between them"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The pods of the records and of the cluster.
@@ -135,7 +157,8 @@ impl Audit {
 fn findings(report: &Report) -> BTreeSet<Finding> {
     let unused = &report.unused;
     let mut assignments = unused.role_assignments.iter().flatten();
-    let has_unused = !unused.objects.is_empty() || assignments.any(|one| !one.not_judged);
+    let has_unused =
+        unused.is_shown() && (!unused.objects.is_empty() || assignments.any(|one| !one.not_judged));
     let has_other_identity = report.unattributed.iter().any(|one| one.reason == "other-identity");
     [
         (Finding::Unused, has_unused),

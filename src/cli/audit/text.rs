@@ -11,13 +11,21 @@ const SHOWN_VERSION: usize = 12;
 /// The report.
 pub(super) fn of(report: &Report) -> String {
     let mut text = log(&report.log);
+    if let Some(nothing) = nothing(&report.log) {
+        // What follows would say of no record that it has no fault.
+        return text + "\n" + nothing + "\n";
+    }
+    if report.log.pods == 0 {
+        text += "\nThe record and the cluster hold no pod: no call can be attributed to a pod, and \
+            the grants of pods are not known.\n";
+    }
     text += "\nWho called what\n";
     text += &table(
         &["WORKLOAD", "OBJECT", "OPERATION", "VERSION", "CALLS", "FAILED", "FIRST", "LAST"],
         report.calls.iter().map(calls),
         "no call is of a pod that is known",
     );
-    text += &unused(&report.unused);
+    text += &unused(&report.unused, report.log.pods > 0);
     text += "\nOld versions\n";
     text += &table(
         &["WORKLOAD", "OBJECT", "VERSION", "PODS", "LAST READ", "NEWEST", "SEEN SINCE"],
@@ -35,6 +43,23 @@ pub(super) fn of(report: &Report) -> String {
         let _ = writeln!(text, "  and {more} other caller(s); --output json has all");
     }
     text
+}
+
+/// That no record counts, and why.
+fn nothing(log: &Log) -> Option<&'static str> {
+    let totals = &log.totals;
+    if totals.attributed + totals.unattributed > 0 {
+        return None;
+    }
+    Some(if totals.records == 0 {
+        "The log holds no record: nothing is known of calls, grants and versions."
+    } else if totals.outside_period > 0 {
+        "The log holds no call between --since and --until: nothing is known of calls, grants and \
+         versions in this time."
+    } else {
+        "The log holds no record of the category AuditEvent: nothing is known of calls, grants and \
+         versions."
+    })
 }
 
 fn log(log: &Log) -> String {
@@ -85,10 +110,10 @@ fn calls(row: &Calls) -> Vec<String> {
     ]
 }
 
-fn unused(unused: &Unused) -> String {
+fn unused(unused: &Unused, has_pods: bool) -> String {
     let Unused { days, covered_days, .. } = unused;
     let mut text = format!("\nGrants without use in {days} day(s)\n");
-    if covered_days < &i64::from(*days) {
+    if !unused.is_shown() {
         let _ = writeln!(
             text,
             "  The log covers {covered_days} day(s): it does not show that a grant was unused for \
@@ -99,7 +124,11 @@ fn unused(unused: &Unused) -> String {
         let last = one.last_use.map_or_else(|| "not in the log".to_owned(), |at| at.to_string());
         vec![one.workload.clone(), one.object.clone(), last]
     });
-    let none = "every object of the pods' classes and annotations was used";
+    let none = if has_pods {
+        "every object of the pods' classes and annotations was used"
+    } else {
+        "no pod is known"
+    };
     text += &table(&["WORKLOAD", "OBJECT", "LAST USE"], rows, none);
     if unused.selections > 0 {
         let _ = writeln!(

@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
+/// An API server that answers none of so many first lists is not asked for more.
+const MAX_UNANSWERED: usize = 3;
 /// Sidecars whose log is read.
 const MAX_LOGS: usize = 20;
 /// A warning about a vault object comes once per version.
@@ -31,20 +33,34 @@ const ALL_STATUSES: Duration = Duration::from_secs(20);
 /// Reads what the checks look at, but not what sidecars say.
 ///
 /// # Errors
-/// Where the API server cannot be reached.
+/// Where the API server cannot be reached, or answers none of the first questions.
 pub(super) async fn snapshot(client: &Client, namespace: &str) -> Result<Snapshot, ApiError> {
     let mut snapshot = Snapshot::new(namespace, SystemTime::now());
     get(client, "/version").await.or_else(refused)?;
+    let mut unanswered = Some(0);
     for source in SOURCES.iter().filter(|source| source.purpose != ELSEWHERE) {
         progress(&format!("reading {} …", source.resource));
-        read(client, &mut snapshot, source).await;
+        match (read(client, &mut snapshot, source).await, &mut unanswered) {
+            (Err(error), Some(count)) => {
+                *count += 1;
+                if *count == MAX_UNANSWERED {
+                    progress("");
+                    return Err(error);
+                }
+            }
+            (Err(_), None) => {}
+            (Ok(()), _) => unanswered = None,
+        }
         if source.resource == "mutatingwebhookconfigurations" {
             snapshot.installation = installation(snapshot.list(source.scope, source.resource));
         }
     }
     let path = format!("/api/v1/namespaces/{namespace}");
-    snapshot.namespace_object = get(client, &path).await.map_err(|error| unknown(&error));
-    snapshot.issuer = issuer(client).await;
+    snapshot.namespace_object = get(client, &path).await.map_err(|error| explained(&error));
+    snapshot.issuer = issuer(client).await.unwrap_or_else(|unknown| {
+        snapshot.unread.push(("the issuer of the cluster".to_owned(), unknown));
+        None
+    });
     progress("");
     Ok(snapshot)
 }
@@ -53,12 +69,17 @@ pub(super) async fn snapshot(client: &Client, namespace: &str) -> Result<Snapsho
 pub(super) async fn elsewhere(client: &Client, snapshot: &mut Snapshot) {
     for source in SOURCES.iter().filter(|source| source.purpose == ELSEWHERE) {
         progress(&format!("reading {} …", source.resource));
-        read(client, snapshot, source).await;
+        // What it did not give is in the snapshot.
+        let _ = read(client, snapshot, source).await;
     }
     progress("");
 }
 
-async fn read(client: &Client, snapshot: &mut Snapshot, source: &Source) {
+/// Adds the objects of a source, or why there are none.
+///
+/// # Errors
+/// Where the API server did not give what the caller may read.
+async fn read(client: &Client, snapshot: &mut Snapshot, source: &Source) -> Result<(), ApiError> {
     let path = match snapshot.namespace_of(source.scope) {
         Some(namespace) => format!("{}/namespaces/{namespace}/{}", source.root, source.resource),
         None => format!("{}/{}", source.root, source.resource),
@@ -70,8 +91,32 @@ async fn read(client: &Client, snapshot: &mut Snapshot, source: &Source) {
         object["apiVersion"] = json!(version);
         objects.push(object);
     });
-    let listed = listed.await.map_err(|error| unknown(&error));
-    snapshot.add(source, listed.map(|()| objects));
+    match listed.await {
+        Ok(()) => snapshot.add(source, Ok(objects)),
+        // The other objects of the list are checked.
+        Err(error @ ApiError::NotAnObject { .. }) => {
+            snapshot.unread.push((source.purpose.to_owned(), explained(&error)));
+            snapshot.add(source, Ok(objects));
+        }
+        Err(error) => {
+            let unknown = explained(&error);
+            let is_forbidden = unknown.forbidden;
+            snapshot.add(source, Err(unknown));
+            if !is_forbidden {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why something is not known, and what to do.
+fn explained(error: &ApiError) -> Unknown {
+    let mut unknown = unknown(error);
+    if let Some(hint) = error.hint() {
+        unknown.message += &format!("; hint: {hint}");
+    }
+    unknown
 }
 
 /// Asks the sidecars of these pods, a list for each workload, for their status, and reads the end
@@ -160,8 +205,12 @@ async fn logs(client: &Client, snapshot: &mut Snapshot, pods: &[String]) {
             "/api/v1/namespaces/{}/pods/{pod}/log?container={SIDECAR}&tailLines={LOG_LINES}",
             snapshot.namespace
         );
-        let log = client.document(&path).await.map_err(|error| unknown(&error));
-        let log = log.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let log = match client.document(&path).await {
+            // The container has none yet, or the pod is gone.
+            Err(ApiError::Refused { status: 400 | 404, .. }) => continue,
+            Err(error) => Err(explained(&error)),
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        };
         snapshot.logs.insert(pod, log);
     }
 }
@@ -178,16 +227,23 @@ fn has_run(pod: &Value) -> bool {
 }
 
 /// What tokens of this cluster name as their issuer. Few users may read it.
-async fn issuer(client: &Client) -> Option<String> {
-    let document = client.document("/.well-known/openid-configuration").await.ok()?;
-    let document: Value = serde_json::from_slice(&document).ok()?;
-    document["issuer"].as_str().map(str::to_owned)
+async fn issuer(client: &Client) -> Fact<Option<String>> {
+    let read = client.document("/.well-known/openid-configuration").await;
+    let document = read.and_then(|bytes| Ok(serde_json::from_slice::<Value>(&bytes)?));
+    match document {
+        Ok(document) => Ok(document["issuer"].as_str().map(str::to_owned)),
+        Err(ApiError::Refused { status: 403 | 404, .. }) => Ok(None),
+        Err(error) => Err(explained(&error)),
+    }
 }
 
-/// A refusal is the matter of the checks; without any answer there is nothing to check.
+/// What may not be read is the matter of the checks; without any answer there is nothing to check.
 fn refused(error: ApiError) -> Result<Option<Value>, ApiError> {
     match error {
-        ApiError::Refused { status, .. } if status != 401 => Ok(None),
+        ApiError::Refused { status: 403, .. } => Ok(None),
         error => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

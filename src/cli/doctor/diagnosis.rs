@@ -1,6 +1,6 @@
 //! All checks together: the installation, then each workload.
 
-use super::finding::{Finding, Group, Level};
+use super::finding::{API_SERVER, Finding, Group, Level};
 use super::pre::Unknown;
 use super::snapshot::{ELSEWHERE, Scope, Snapshot, name, text};
 use super::workload::Judged;
@@ -13,11 +13,13 @@ use crate::mutate::{CLIENT_ID_ANNOTATION, Note, USE_LABEL};
 use crate::reason;
 use crate::settings::Settings;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// What is found about the installation and what could not be read.
 pub(super) fn installation_group(snapshot: &Snapshot) -> Group {
     let namespace = snapshot.namespace_of(Scope::Installation).unwrap_or_default();
     let mut findings = installation::installation(snapshot);
+    findings.extend(not_read(snapshot));
     findings.extend(not_checked(snapshot));
     Group::new(format!("Installation {namespace}/{}", snapshot.installation_name()), findings)
 }
@@ -173,42 +175,59 @@ fn running(judged: &Judged<'_>) -> Option<Finding> {
 
 /// What the caller may not read, one line each.
 fn not_checked(snapshot: &Snapshot) -> Vec<Finding> {
-    let lists = snapshot.unknown().filter(|(source, _)| source.purpose != ELSEWHERE);
+    let lists = snapshot.unknown();
+    let lists = lists.filter(|(source, why)| source.purpose != ELSEWHERE && why.forbidden);
     let mut findings: Vec<Finding> = lists
-        .map(|(source, Unknown { forbidden, message })| {
+        .map(|(source, _)| {
             let place = match snapshot.namespace_of(source.scope) {
                 Some(namespace) => format!(" in namespace {namespace}"),
                 None => String::new(),
             };
-            let why = if *forbidden {
-                format!("needs list {}{place}", source.resource)
-            } else {
-                message.clone()
-            };
-            Finding::skipped("rights-of-caller", format!("not checked: {}: {why}", source.purpose))
+            skipped(source.purpose, &format!("needs list {}{place}", source.resource))
         })
         .collect();
     let logs = snapshot.logs.values().filter_map(|log| log.as_ref().err());
     if logs.into_iter().any(|unknown| unknown.forbidden) {
-        findings.push(Finding::skipped(
-            "rights-of-caller",
-            format!(
-                "not checked: the log of sidecars: needs get pods/log in namespace {}",
-                snapshot.namespace
-            ),
-        ));
+        let needs = format!("needs get pods/log in namespace {}", snapshot.namespace);
+        findings.push(skipped("the log of sidecars", &needs));
     }
     findings.extend(status_not_checked(snapshot));
     if snapshot.namespace_object.as_ref().is_err_and(|unknown| unknown.forbidden) {
-        findings.push(Finding::skipped(
-            "rights-of-caller",
-            format!(
-                "not checked: whether the webhook selects the namespace: needs get namespaces {}",
-                snapshot.namespace
-            ),
-        ));
+        let needs = format!("needs get namespaces {}", snapshot.namespace);
+        findings.push(skipped("whether the webhook selects the namespace", &needs));
     }
     findings
+}
+
+fn skipped(what: &str, why: &str) -> Finding {
+    Finding::skipped("rights-of-caller", format!("not checked: {what}: {why}"))
+}
+
+/// What the caller may read and the API server did not give: one finding for each reason.
+fn not_read(snapshot: &Snapshot) -> Vec<Finding> {
+    let lists = snapshot.unknown().map(|(source, why)| (source.purpose.to_owned(), why));
+    let logs = snapshot
+        .logs
+        .iter()
+        .filter_map(|(pod, log)| Some((format!("the log of pod {pod}"), log.as_ref().err()?)));
+    let namespace = snapshot.namespace_object.as_ref().err();
+    let namespace = namespace.map(|why| (format!("namespace {}", snapshot.namespace), why));
+    let others = snapshot.unread.iter().map(|(what, why)| (what.clone(), why));
+    let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (what, why) in lists.chain(logs).chain(namespace).chain(others) {
+        let all = by_reason.entry(&why.message).or_default();
+        if !why.forbidden && !all.contains(&what) {
+            all.push(what);
+        }
+    }
+    by_reason.retain(|_, what| !what.is_empty());
+    let findings = by_reason.into_iter().map(|(why, what)| {
+        let (why, hint) = why.split_once("; hint: ").unwrap_or((why, reason::KS705.fix));
+        let why = why.strip_prefix(reason::KS705.code).unwrap_or(why).trim_start();
+        let text = format!("{why}: not checked: {}; hint: {hint}", what.join("; "));
+        Finding::failed(API_SERVER, reason::KS705.code, text)
+    });
+    findings.collect()
 }
 
 /// Why sidecars were not asked for their status, once.
@@ -225,4 +244,47 @@ fn status_not_checked(snapshot: &Snapshot) -> Option<Finding> {
         (false, more) => format!("{WHAT}: pod {pod}: {message}; {more} more likewise"),
     };
     Some(Finding::skipped("rights-of-caller", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::SOURCES;
+    use super::*;
+    use std::time::SystemTime;
+
+    fn unknown(forbidden: bool, message: &str) -> Unknown {
+        Unknown { forbidden, message: message.to_owned() }
+    }
+
+    fn found(snapshot: &Snapshot) -> Vec<(Level, String)> {
+        let findings = not_read(snapshot).into_iter().chain(not_checked(snapshot));
+        findings.map(|one| (one.level, one.text)).collect()
+    }
+
+    #[test]
+    fn only_what_may_not_be_read_is_not_a_failure() {
+        let mut snapshot = Snapshot::new("shop", SystemTime::UNIX_EPOCH);
+        snapshot.add(&SOURCES[0], Err(unknown(true, "the API server answered 403: no")));
+        snapshot.add(&SOURCES[3], Err(unknown(false, "the API server answered 500: no; hint: x")));
+        snapshot.add(&SOURCES[22], Err(unknown(false, "no answer; hint: x")));
+        snapshot.namespace_object = Err(unknown(false, "the API server answered 500: no; hint: x"));
+        snapshot.logs.insert("web-0".to_owned(), Err(unknown(false, "KS705 a plug-in; hint: y")));
+        snapshot.unread.push(("roles".to_owned(), unknown(false, "an item")));
+        let found = found(&snapshot);
+        let levels: Vec<Level> = found.iter().map(|(level, _)| *level).collect();
+        let expected = [Level::Failed; 4].into_iter().chain([Level::Skipped]).collect::<Vec<_>>();
+        assert_eq!(levels, expected, "{found:?}");
+        for expected in [
+            "the API server answered 500: no: not checked: whether the Secrets Store CSI driver \
+             is installed; namespace shop; hint: x",
+            "no answer: not checked: whether what is missing is in another namespace; hint: x",
+            "a plug-in: not checked: the log of pod web-0; hint: y",
+            "not checked: the webhook's entries and certificate, and other webhooks: needs list \
+             mutatingwebhookconfigurations",
+        ] {
+            assert!(found.iter().any(|(_, text)| text == expected), "{expected}: {found:?}");
+        }
+        let item = found.iter().any(|(_, text)| text.starts_with("an item: not checked: roles; "));
+        assert!(item, "{found:?}");
+    }
 }

@@ -36,8 +36,12 @@ pub(super) enum Level {
     Good,
 }
 
+/// The check that the API server gives what the caller may read.
+pub(super) const API_SERVER: &str = "api-server";
+
 /// Checks whose failures explain those of the checks behind them.
-const CAUSES_FIRST: [&str; 13] = [
+const CAUSES_FIRST: [&str; 14] = [
+    API_SERVER,
     "installation",
     "namespace",
     "certificate",

@@ -34,7 +34,7 @@ use crate::settings::Settings;
 use clap::{Args, ValueEnum};
 use finding::{Finding, Group};
 use pre::items;
-use snapshot::{Snapshot, name, named};
+use snapshot::{Scope, Snapshot, name, named};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use target::TargetName;
@@ -170,7 +170,9 @@ impl Doctor {
                 None => {}
             }
         }
-        if let Some(target) = self.target.as_ref().filter(|_| !is_found) {
+        // Without an answer it is not known whether there is one.
+        let is_known = !snapshot.has_gaps(Scope::Workloads);
+        if let Some(target) = self.target.as_ref().filter(|_| !is_found && is_known) {
             groups.push(absent(target, snapshot));
         }
         Ok((groups, fine))

@@ -130,6 +130,8 @@ pub(super) struct Snapshot {
     pub(super) statuses: BTreeMap<String, Fact<Status>>,
     /// The issuer of ServiceAccount tokens.
     pub(super) issuer: Option<String>,
+    /// What else the API server did not give as it should, and why.
+    pub(super) unread: Vec<(String, Unknown)>,
     pub(super) now: SystemTime,
 }
 
@@ -143,6 +145,7 @@ impl Snapshot {
             logs: BTreeMap::new(),
             statuses: BTreeMap::new(),
             issuer: None,
+            unread: Vec::new(),
             now,
         }
     }
@@ -171,6 +174,11 @@ impl Snapshot {
             let list = self.lists.get(&(source.scope, source.resource))?;
             Some((source, list.as_ref().err()?))
         })
+    }
+
+    /// Whether the API server did not give a list of these that the caller may read.
+    pub(super) fn has_gaps(&self, scope: Scope) -> bool {
+        self.unknown().any(|(source, why)| source.scope == scope && !why.forbidden)
     }
 
     /// Namespace in which a source is read.

@@ -1,7 +1,7 @@
 //! Files with their documents, each with its place in the text.
 
 use crate::cli::manifest_pods::pods_of;
-use crate::cluster::manifests::{Document, chunks, decode, is_manifest, objects_of};
+use crate::cluster::manifests::{Document, chunks, decode, entries, objects_of};
 use crate::migrate::prune;
 use crate::reason;
 use crate::yaml::{self, Parsed};
@@ -195,11 +195,7 @@ fn walk(
     if !seen.insert(directory.canonicalize()?) {
         return Ok(());
     }
-    let mut entries = std::fs::read_dir(directory)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()?;
-    entries.sort();
-    for entry in entries.into_iter().filter(|entry| is_manifest(entry)) {
+    for entry in entries(directory)? {
         if entry.is_dir() {
             walk(&entry, found, seen)?;
         } else {

@@ -5,7 +5,7 @@ mod live;
 
 use super::{FAILED, Failure};
 use crate::cli::input_options::InputOptions;
-use crate::rights::{Classes, Form, Grants, POLICIES, Workload};
+use crate::rights::{Classes, Form, Grants, POLICIES, Workload, refused};
 use clap::Args;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -44,6 +44,13 @@ pub(super) struct Facts {
     workloads: Vec<Workload>,
     pub(super) classes: Classes,
     pub(super) warnings: Vec<String>,
+}
+
+impl Facts {
+    /// Why classes would be refused by the webhook, so that no right is needed for them.
+    fn refused(&self) -> Vec<String> {
+        refused(&self.workloads, &self.classes).iter().map(ToString::to_string).collect()
+    }
 }
 
 impl Rbac {
@@ -92,6 +99,7 @@ impl Rbac {
         facts.warnings.extend(found.warnings);
         let mut faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
         if !self.remove {
+            faults.extend(facts.refused());
             let foreign = secrets
                 .iter()
                 .filter_map(|(place, metadata)| found.grants.check_owner(place, metadata));
@@ -115,6 +123,7 @@ impl Rbac {
             facts.warnings.extend(found.warnings);
             faults.extend(found.faults.iter().map(ToString::to_string));
             if !self.remove {
+                faults.extend(facts.refused());
                 let (foreign, unknown) = live::check_owners(&client, &found.grants).await;
                 faults.extend(foreign.iter().map(ToString::to_string));
                 facts.warnings.extend(unknown);

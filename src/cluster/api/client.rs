@@ -1,18 +1,17 @@
 //! Requests to the API server whose answers are read piece by piece, and no further than a limit.
 
-use super::connection::{ClientError, Connection, Source};
+use super::connection::{Connection, Source};
+use super::error::{ApiError, ClientError};
 use super::transport::Reuse;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use kube::client::{AuthError, Body, Connection as WebSocket};
-use std::error::Error as StdError;
+use kube::client::{Body, Connection as WebSocket};
+use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Metadata alone where the API server knows how (it does since 1.15), as our caches need no more.
 pub(super) const METADATA: &str =
@@ -29,53 +28,15 @@ const HEAD: Duration = Duration::from_secs(60);
 const IDLE_HEAD: Duration = Duration::from_secs(1);
 /// A body of one piece: an object with 1.5 MiB in the API server's store, or a page, which is asked
 /// for anew with half as many items.
-const MAX_BODY_BYTES: usize = 4 << 20;
+pub(super) const MAX_BODY_BYTES: usize = 4 << 20;
+
+const HTML: &str = "HTML";
 
 /// A client of the API server. Rates are not limited here: the API server's priority and fairness
 /// does that.
 #[derive(Clone)]
 pub struct Client {
     connection: Arc<Connection>,
-}
-
-/// Why the API server did not give what was asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// No connection, or it broke.
-    #[error("no answer from the API server: {}", chain(&**source))]
-    Unreachable {
-        /// What happened.
-        #[source]
-        source: BoxError,
-    },
-    /// It took too long.
-    #[error("no answer from the API server within {} s", waited.as_secs())]
-    Timeout {
-        /// How long we waited.
-        waited: Duration,
-    },
-    /// It refused.
-    #[error("the API server answered {status}: {message}")]
-    Refused {
-        /// HTTP status, or the code of a Status in a watch.
-        status: u16,
-        /// The message of its Status.
-        message: String,
-        /// When to ask again.
-        retry_after: Option<Duration>,
-    },
-    /// 404 by a proxy or load balancer: whether there is such an object is not known.
-    #[error("404 without a Status: something else than the API server answered")]
-    NotTheServer,
-    /// Not the JSON that was asked for.
-    #[error("the API server's answer cannot be read: {0}")]
-    Malformed(#[from] serde_json::Error),
-    /// JSON, but no object as the API has them.
-    #[error("the object has a field of another type than the API gives it")]
-    Unreadable,
-    /// More than we take.
-    #[error("the API server's response exceeds {MAX_BODY_BYTES} bytes")]
-    TooLarge,
 }
 
 impl Client {
@@ -109,7 +70,7 @@ impl Client {
         accept: &'static str,
         limit_bytes: usize,
     ) -> Result<Vec<u8>, ApiError> {
-        collect(self.get(path, accept, Reuse(IDLE_HEAD)).await?, limit_bytes).await
+        self.collect(self.get(path, accept, Reuse(IDLE_HEAD)).await?, limit_bytes).await
     }
 
     /// GETs a page of the list at `path`. The API server may take its time for one, and the
@@ -119,7 +80,7 @@ impl Client {
         path: &str,
         accept: &'static str,
     ) -> Result<Vec<u8>, ApiError> {
-        collect(self.get(path, accept, Reuse(HEAD)).await?, MAX_BODY_BYTES).await
+        self.collect(self.get(path, accept, Reuse(HEAD)).await?, MAX_BODY_BYTES).await
     }
 
     /// GETs a small document that is no object, such as those of token discovery.
@@ -137,15 +98,16 @@ impl Client {
     /// Opens a WebSocket at `path`.
     pub(super) async fn connect_to(&self, path: &str) -> Result<WebSocket, ApiError> {
         let request = Request::get(path).header(USER_AGENT, agent()).body(Vec::new());
-        let connected = self.connection.current().await.map_err(unreachable)?;
-        connected.connect(request.map_err(unreachable)?).await.map_err(failed)
+        let connected = self.connection.current().await?;
+        let opened = connected.connect(request.map_err(ApiError::unreachable)?).await;
+        opened.map_err(|error| connected.failed(error))
     }
 
     /// Creates an object in the collection at `path`, and gives what the API server made of it.
     pub(super) async fn create(&self, path: &str, object: Bytes) -> Result<Vec<u8>, ApiError> {
         let mut request = request(Method::POST, path, OBJECTS, object)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OBJECTS));
-        collect(self.send(request).await?, MAX_BODY_BYTES).await
+        self.collect(self.send(request).await?, MAX_BODY_BYTES).await
     }
 
     /// Deletes the object at `path`.
@@ -161,15 +123,35 @@ impl Client {
     }
 
     async fn write(&self, request: Request<Body>) -> Result<(), ApiError> {
-        collect(self.send(request).await?, MAX_BODY_BYTES).await.map(drop)
+        self.collect(self.send(request).await?, MAX_BODY_BYTES).await.map(drop)
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Body, ApiError> {
         let send = async {
-            let connected = self.connection.current().await.map_err(unreachable)?;
-            connected.send(request).await.map_err(failed)
+            let connected = self.connection.current().await?;
+            connected.send(request).await.map_err(|error| connected.failed(error))
         };
-        good(Box::pin(within(HEAD, send)).await??).await
+        let answered = async { good(Box::pin(within(HEAD, send)).await??).await };
+        answered.await.map_err(|error| self.placed(error))
+    }
+
+    async fn collect(&self, body: Body, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+        collect(body, limit_bytes).await.map_err(|error| self.placed(error))
+    }
+
+    /// An object of the API as JSON. Something else than an object is not of an API server.
+    pub(super) fn parse(&self, body: &[u8]) -> Result<Value, ApiError> {
+        let content = match body.trim_ascii_start().first() {
+            Some(b'{') => return Ok(serde_json::from_slice(body)?),
+            Some(b'<') => HTML,
+            Some(_) => "not a JSON object",
+            None => "an empty answer",
+        };
+        Err(self.placed(ApiError::NotTheServer { server: None, status: 200, content }))
+    }
+
+    fn placed(&self, error: ApiError) -> ApiError {
+        error.at(&self.connection.place())
     }
 }
 
@@ -180,7 +162,13 @@ fn request(
     body: Bytes,
 ) -> Result<Request<Body>, ApiError> {
     let request = Request::builder().method(method).uri(path).header(ACCEPT, accept);
-    request.header(USER_AGENT, agent()).body(Body::from(body)).map_err(unreachable)
+    request.header(USER_AGENT, agent()).body(Body::from(body)).map_err(ApiError::unreachable)
+}
+
+/// Whether an answer is made for a browser.
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
 fn agent() -> HeaderValue {
@@ -190,7 +178,8 @@ fn agent() -> HeaderValue {
 /// The body of a success, or what the API server's Status says.
 async fn good(response: Response<Body>) -> Result<Body, ApiError> {
     let status = response.status();
-    if status.is_success() {
+    let is_page = is_page(response.headers());
+    if status.is_success() && !is_page {
         return Ok(response.into_body());
     }
     let retry_after =
@@ -198,79 +187,34 @@ async fn good(response: Response<Body>) -> Result<Body, ApiError> {
     let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
     let said = serde_json::from_slice::<super::event::Status<'_>>(&body).unwrap_or_default();
     // Plain text is what the API server says where it does not have the kind at all.
-    if status == StatusCode::NOT_FOUND
-        && &*said.kind != "Status"
-        && !body.starts_with(b"404 page not found")
-    {
-        return Err(ApiError::NotTheServer);
+    let has_no_status = &*said.kind != "Status" && !body.starts_with(b"404 page not found");
+    let content = if is_page || body.trim_ascii_start().starts_with(b"<") {
+        Some(HTML)
+    } else if status.is_redirection() {
+        Some("a redirection")
+    } else if status == StatusCode::NOT_FOUND {
+        Some("without a Status")
+    } else {
+        None
+    };
+    if let Some(content) = content.filter(|_| has_no_status) {
+        return Err(ApiError::NotTheServer { server: None, status: status.as_u16(), content });
     }
     let message = match &*said.message {
         "" => status.canonical_reason().unwrap_or("no reason given").to_owned(),
         message => message.to_owned(),
     };
     Err(ApiError::Refused {
+        server: None,
         status: status.as_u16(),
         message,
         retry_after: retry_after.map(Duration::from_secs),
     })
 }
 
-/// kube wraps what happened in a text of its own.
-fn failed(error: kube::Error) -> ApiError {
-    match error {
-        kube::Error::Service(source) => ApiError::Unreachable { source: plugin(source) },
-        // Only of a WebSocket; the status of other answers is looked at here.
-        kube::Error::Api(status) => {
-            ApiError::Refused { status: status.code, message: status.message, retry_after: None }
-        }
-        error => unreachable(error),
-    }
-}
-
-/// What an exec plug-in printed may be a secret.
-fn plugin(error: BoxError) -> BoxError {
-    match error.downcast_ref::<AuthError>() {
-        Some(AuthError::AuthExecRun { out, .. }) => {
-            ClientError::Plugin { status: out.status }.into()
-        }
-        _ => error,
-    }
-}
-
-fn unreachable(error: impl Into<BoxError>) -> ApiError {
-    ApiError::Unreachable { source: error.into() }
-}
-
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Client")
-    }
-}
-
-impl ApiError {
-    /// The status of a refusal.
-    pub(super) fn status(&self) -> Option<u16> {
-        if let Self::Refused { status, .. } = self { Some(*status) } else { None }
-    }
-
-    /// When the API server wants to be asked again.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        if let Self::Refused { retry_after, .. } = self { *retry_after } else { None }
-    }
-
-    /// Whether the same request may succeed a moment later.
-    pub(super) fn is_passing(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotTheServer => true,
-            Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::Malformed(_) | Self::Unreadable | Self::TooLarge => false,
-        }
-    }
-}
-
-impl From<super::lines::LineTooLong> for ApiError {
-    fn from(_: super::lines::LineTooLong) -> Self {
-        Self::TooLarge
     }
 }
 
@@ -288,7 +232,7 @@ pub(super) async fn next_chunk(
                     return Ok(Some(data));
                 }
             }
-            Some(Err(error)) => return Err(failed(error)),
+            Some(Err(error)) => return Err(ApiError::failed(error, "")),
         }
     }
 }
@@ -305,20 +249,10 @@ async fn collect(mut body: Body, limit_bytes: usize) -> Result<Vec<u8>, ApiError
 }
 
 async fn within<T>(patience: Duration, future: impl Future<Output = T>) -> Result<T, ApiError> {
-    tokio::time::timeout(patience, future).await.map_err(|_| ApiError::Timeout { waited: patience })
+    tokio::time::timeout(patience, future)
+        .await
+        .map_err(|_| ApiError::Timeout { server: None, waited: patience })
 }
 
-/// hyper's errors say "client error (Connect)"; the cause stands below.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.ends_with(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-        source = error.source();
-    }
-    text
-}
+#[cfg(test)]
+mod tests;

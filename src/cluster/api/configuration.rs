@@ -3,7 +3,8 @@
 
 use super::Pace;
 use super::backoff::{Backoff, random};
-use super::client::{ApiError, Client, METADATA, OBJECTS};
+use super::client::{Client, METADATA, OBJECTS};
+use super::error::ApiError;
 use super::stores::{at_version, bytes, failed};
 use crate::reason::KS707;
 use base64::Engine as _;

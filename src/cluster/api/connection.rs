@@ -1,15 +1,16 @@
 //! Where the API server is and who asks it: kube's client of a kubeconfig or of the pod, made again
 //! when a file it comes from changes.
 
+use super::error::{ApiError, ClientError, plugin_of};
+use super::place::{Place, without_user};
 use super::transport::{CONNECT, Transport};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
-use kube::client::{AuthError, Body, ConfigExt as _, Connection as WebSocket};
-use kube::config::{Config, InClusterError, Kubeconfig, KubeconfigError};
+use kube::client::{Body, ConfigExt as _, Connection as WebSocket};
+use kube::config::{Cluster, Config, Kubeconfig};
 use secrecy::SecretString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -21,70 +22,6 @@ const POD_VARIABLES: [&str; 2] = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE
 /// A file that changed this little before it was read may change again without another time of
 /// change.
 const SETTLED: Duration = Duration::from_secs(2);
-
-/// Why there is no API server to ask.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// A file cannot be read.
-    #[error("KS705 cannot read {path}: {source}")]
-    Read {
-        /// The kubeconfig, or a file it names.
-        path: PathBuf,
-        /// What happened.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Not a kubeconfig that can be used.
-    #[error("KS705 {path}: {source}")]
-    Kubeconfig {
-        /// The kubeconfig.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: Box<KubeconfigError>,
-    },
-    /// Something is missing, or not what it should be.
-    #[error("KS705 {path}: {field} {problem}")]
-    Field {
-        /// The kubeconfig.
-        path: PathBuf,
-        /// The field.
-        field: &'static str,
-        /// What is wrong, and what to do.
-        problem: &'static str,
-    },
-    /// Not in a pod.
-    #[error(
-        "KS705 not in a cluster ({variable} is not set); hint: name an API server with \
-         --kubeconfig FILE, or, where the command has it, manifests with --objects PATH"
-    )]
-    NotInCluster {
-        /// What tells a pod of its API server.
-        variable: &'static str,
-    },
-    /// What the kubelet mounts cannot be used.
-    #[error("KS705 the pod's ServiceAccount cannot be used: {0}")]
-    InCluster(#[from] InClusterError),
-    /// The plug-in of the kubeconfig gave no credential. Neither its command line nor its output
-    /// is told: both may hold secrets.
-    #[error(
-        "KS705 the exec plug-in of the kubeconfig failed ({status}); hint: `kubectl version` with \
-         the same kubeconfig runs it too and shows what it says"
-    )]
-    Plugin {
-        /// How it ended.
-        status: ExitStatus,
-    },
-    /// Certificates, keys or credentials cannot be used.
-    #[error("KS705 the connection to the API server cannot be set up: {0}")]
-    Setup(#[source] BoxError),
-}
-
-impl ClientError {
-    fn kubeconfig(path: &Path) -> impl FnOnce(KubeconfigError) -> Self {
-        move |source| Self::Kubeconfig { path: path.to_owned(), source: Box::new(source) }
-    }
-}
 
 /// Where the connection is described.
 #[derive(Debug, Clone)]
@@ -105,6 +42,7 @@ pub(super) struct Connection {
 pub(super) struct Connected {
     client: kube::Client,
     config: Config,
+    place: Arc<Place>,
     /// What the client was made from. The kubelet renews a token and a CA by swapping the file;
     /// others renew client certificates.
     files: Arc<Vec<File>>,
@@ -165,6 +103,11 @@ impl Connection {
         self.lock().config.default_namespace.clone()
     }
 
+    /// Where the API server is, for messages.
+    pub(super) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.lock().place)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Arc<Connected>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,13 +119,16 @@ impl Connected {
             Source::Kubeconfig(path) => of_kubeconfig(path)?,
             Source::Pod => of_pod()?,
         };
-        Self::of(config, Arc::new(files)).map_err(setup)
+        let place = Arc::new(Place::of(&config, source));
+        Self::of(config, place, Arc::new(files))
     }
 
-    fn of(config: Config, files: Arc<Vec<File>>) -> Result<Self, kube::Error> {
+    fn of(config: Config, place: Arc<Place>, files: Arc<Vec<File>>) -> Result<Self, ClientError> {
+        let client = client(config.clone());
         Ok(Self {
-            client: client(config.clone())?,
+            client: client.map_err(|error| ClientError::setup(error, &config))?,
             config,
+            place,
             files,
             is_refused: AtomicBool::new(false),
         })
@@ -191,7 +137,8 @@ impl Connected {
     /// The same once more, where the files are gone and nothing else is known.
     fn again(&self) -> Option<Self> {
         let is_known = !self.files.iter().any(File::has_changed);
-        is_known.then(|| Self::of(self.config.clone(), Arc::clone(&self.files)).ok()).flatten()
+        let (place, files) = (Arc::clone(&self.place), Arc::clone(&self.files));
+        is_known.then(|| Self::of(self.config.clone(), place, files).ok()).flatten()
     }
 
     fn is_current(&self) -> bool {
@@ -210,6 +157,11 @@ impl Connected {
             self.is_refused.store(true, Ordering::Relaxed);
         }
         Ok(response)
+    }
+
+    /// Why a request of this client failed.
+    pub(super) fn failed(&self, error: kube::Error) -> ApiError {
+        ApiError::failed(error, &plugin_of(&self.config)).at(&self.place)
     }
 
     /// A WebSocket, as for `pods/exec`.
@@ -264,6 +216,9 @@ fn of_kubeconfig(path: &Path) -> Result<(Config, Vec<File>), ClientError> {
             .flatten()
             .map(|path| File::read(Path::new(path))),
     );
+    if let Some(cluster) = cluster_of(&kubeconfig) {
+        check_urls(cluster, path)?;
+    }
     let config = Config::try_from(kubeconfig).map_err(ClientError::kubeconfig(path))?;
     if config.accept_invalid_certs {
         let (field, problem) =
@@ -271,6 +226,33 @@ fn of_kubeconfig(path: &Path) -> Result<(Config, Vec<File>), ClientError> {
         return Err(ClientError::Field { path: path.to_owned(), field, problem });
     }
     Ok((with_token(config, &files)?, files))
+}
+
+/// The cluster of the current context.
+fn cluster_of(kubeconfig: &Kubeconfig) -> Option<&Cluster> {
+    let current = kubeconfig.current_context.as_ref()?;
+    let context = kubeconfig.contexts.iter().find(|one| one.name == *current)?;
+    let name = &context.context.as_ref()?.cluster;
+    kubeconfig.clusters.iter().find(|one| one.name == *name)?.cluster.as_ref()
+}
+
+/// kube's errors do not say what is not a URL.
+fn check_urls(cluster: &Cluster, path: &Path) -> Result<(), ClientError> {
+    let server = ("server", &cluster.server, "https://HOST:PORT", &["http", "https"][..]);
+    let proxy = ("proxy-url", &cluster.proxy_url, "http://HOST:PORT", &[][..]);
+    for (field, value, example, schemes) in [server, proxy] {
+        let Some(value) = value.as_deref().filter(|value| !value.is_empty()) else { continue };
+        let is_url = value.parse::<Uri>().is_ok_and(|url| {
+            let scheme = url.scheme_str();
+            url.host().is_some_and(|host| !host.is_empty())
+                && scheme.is_some_and(|one| schemes.is_empty() || schemes.contains(&one))
+        });
+        if !is_url {
+            let (path, value) = (path.to_owned(), without_user(value));
+            return Err(ClientError::Url { path, field, value, example });
+        }
+    }
+    Ok(())
 }
 
 fn of_pod() -> Result<(Config, Vec<File>), ClientError> {
@@ -328,15 +310,6 @@ fn client(mut config: Config) -> Result<kube::Client, kube::Error> {
         .map_err(BoxError::from)
         .service(Transport::new(connector));
     Ok(kube::Client::new(service, config.default_namespace))
-}
-
-fn setup(error: kube::Error) -> ClientError {
-    match error {
-        kube::Error::Auth(AuthError::AuthExecRun { out, .. }) => {
-            ClientError::Plugin { status: out.status }
-        }
-        error => ClientError::Setup(error.into()),
-    }
 }
 
 #[cfg(test)]

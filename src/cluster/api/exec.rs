@@ -1,6 +1,7 @@
 //! What a command prints in a container, through `pods/exec` over a WebSocket.
 
-use super::client::{ApiError, Client};
+use super::client::Client;
+use super::error::ApiError;
 use super::watch::escape;
 use futures_util::StreamExt as _;
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! Reading one object now: what a cache does not have may have been created this instant.
 
-use super::client::ApiError;
+use super::error::ApiError;
 use super::gate::Gate;
 use crate::cluster::DEADLINE;
 use std::collections::HashMap;
@@ -101,7 +101,7 @@ impl<T: Clone> SingleFlight<T> {
         };
         tokio::time::timeout(DEADLINE, read)
             .await
-            .unwrap_or_else(|_| Err(Arc::new(ApiError::Timeout { waited: DEADLINE })))
+            .unwrap_or_else(|_| Err(Arc::new(ApiError::Timeout { server: None, waited: DEADLINE })))
     }
 
     /// One read, once the namespace may have another; remembers that there is no such object.

@@ -16,26 +16,31 @@ mod client;
 mod configuration;
 mod connection;
 mod csi_drivers;
+mod error;
 mod event;
 mod exec;
 mod gate;
 mod lines;
 mod live;
 mod object;
+mod place;
 mod provider_classes;
 mod service_accounts;
 mod shares;
 mod stores;
+#[cfg(test)]
+pub(crate) mod stub;
 mod tightening;
 mod transport;
 mod watch;
 mod workload_configuration;
 
-pub use client::{ApiError, Client};
+pub use client::Client;
 pub use configuration::{BundleConfiguration, Kind as ConfigurationKind, watch_configuration};
-pub use connection::ClientError;
+pub use error::{ApiError, ClientError};
 pub use exec::{ContainerName, ExecError, exec};
 pub use object::{create, delete, get, get_metadata, list};
+pub use place::Place;
 pub use stores::{CertificateSecret, SecretName, SecretNameError};
 pub use tightening::{Tightened, Tightening};
 

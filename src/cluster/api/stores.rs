@@ -1,6 +1,7 @@
 //! Where the certificates and the path of reviews are kept: one Secret.
 
-use super::client::{ApiError, Client, OBJECTS};
+use super::client::{Client, OBJECTS};
+use super::error::ApiError;
 use super::event::Metadata;
 use super::is_name;
 use base64::Engine as _;

@@ -6,7 +6,8 @@
 
 use super::backoff::{Backoff, random, spread};
 use super::cache::{Cache, Table};
-use super::client::{ApiError, Client, next_chunk};
+use super::client::{Client, next_chunk};
+use super::error::ApiError;
 use super::event::{Event, EventKind, Item, Page, Status};
 use super::lines::{LineTooLong, Lines};
 use crate::reason::KS703;
@@ -137,7 +138,7 @@ impl<T: Table> Watch<T> {
                 self.streams_lists = false;
                 return Duration::ZERO;
             }
-            End::Api(ApiError::Timeout { waited })
+            End::Api(ApiError::Timeout { waited, .. })
                 if listing && self.streams_lists && *waited == self.pace.first_events =>
             {
                 self.streams_lists = false;
@@ -305,6 +306,7 @@ fn take_up<T: Table>(table: &mut T, item: &Item<'_>) {
 
 fn refusal(status: &Status<'_>) -> End {
     let error = ApiError::Refused {
+        server: None,
         status: status.code,
         message: status.message.to_string(),
         retry_after: None,

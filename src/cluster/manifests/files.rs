@@ -1,6 +1,7 @@
 //! Manifests in files, as kubectl reads them: documents between lines of `---`, one JSON object
 //! after the other, lists of objects.
 
+use super::directory::entries;
 use super::encoding::decode;
 use super::json::json_objects;
 use crate::reason;
@@ -115,12 +116,7 @@ fn read(
     if !seen.insert(path.canonicalize().map_err(unreadable_at(path))?) {
         return Ok(());
     }
-    let entries = std::fs::read_dir(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(unreadable_at(path))?;
-    let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-    entries.sort();
-    for entry in entries.into_iter().filter(|entry| is_manifest(entry)) {
+    for entry in entries(path).map_err(unreadable_at(path))? {
         match read(&entry, files, seen, unreadable) {
             // kustomization.yaml, values.yaml: not everything in a directory is for the API server.
             Ok(()) | Err(ManifestError::NotAnObject { .. }) => {}
@@ -138,14 +134,6 @@ fn read_standard_input() -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes)?;
     Ok(bytes)
-}
-
-/// Whether a file of a directory is read: .yaml, .yml, .json.
-pub(crate) fn is_manifest(path: &Path) -> bool {
-    path.is_dir()
-        || path
-            .extension()
-            .is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
 }
 
 /// Parses the documents of one file.

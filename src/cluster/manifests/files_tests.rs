@@ -183,8 +183,13 @@ fn kind_f5_an_unreadable_neighbour_is_a_note_and_a_named_file_an_error() {
     }
     std::os::unix::fs::symlink("/nonexistent", directory.path().join("gone.yaml")).unwrap();
     std::os::unix::fs::symlink(directory.path(), directory.path().join("loop")).unwrap();
+    std::os::unix::fs::symlink("a.yaml", directory.path().join("linked.yaml")).unwrap();
+    let pipe = directory.path().join("pipe.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(&pipe, directory.path().join("pipe-link.json")).unwrap();
     let files = read_neighbours(directory.path()).unwrap();
     assert!(files.documents.iter().all(|document| document.value["kind"] == "A"));
+    assert_eq!(files.documents.len(), 2, "a.yaml and the link to it; a pipe is not read");
     for (name, expected) in [
         ("cm.yaml", "a Helm template: render it with helm template"),
         ("broken.yml", "line 1: a bracket that is never closed"),
@@ -199,4 +204,21 @@ fn kind_f5_an_unreadable_neighbour_is_a_note_and_a_named_file_an_error() {
     );
     assert!(read_neighbours(&directory.path().join("broken.yml")).is_err());
     assert!(read_documents(directory.path()).is_err());
+}
+
+#[test]
+fn a_pipe_that_is_named_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let written = pipe.clone();
+    let writer = std::thread::spawn(move || {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(written)
+            .and_then(|mut pipe| std::io::Write::write_all(&mut pipe, b"kind: A\n"))
+    });
+    let files = read_documents(&pipe).unwrap();
+    writer.join().unwrap().unwrap();
+    assert_eq!(files.documents[0].value["kind"], "A");
 }

@@ -87,7 +87,12 @@ fn wrong_input_is_named_with_its_code() {
         (vec![LOG], 2, "no pods to join the log with"),
         (vec!["record"], 2, "no pods to record"),
         (vec!["--record", PODS, empty], 0, ""),
-        (vec!["--record", PODS, "--fail-on", "unused", empty], 1, ""),
+        (vec!["--record", PODS, "--fail-on", "unused", empty], 0, "note: --fail-on unused has no"),
+        (
+            vec!["--record", PODS, "--since", "2026-11-01", "--until", "2025-01-01", LOG],
+            2,
+            "--until is not after --since",
+        ),
         (vec!["--record", PODS, "--fail-on", "unattributed,old-versions", empty], 0, ""),
     ] {
         let (found, _, error) = keysluice(&[&["audit"], &*arguments].concat());
@@ -110,4 +115,71 @@ fn a_period_and_findings_that_count_as_failures() {
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["log"]["outsidePeriod"], 4, "{out}");
     assert_eq!(report["unused"]["coveredDays"], 7);
+}
+
+#[test]
+fn a_directory_without_a_log_is_an_error_and_compressed_files_are_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().to_str().unwrap();
+    let audit = || keysluice(&["audit", "--record", PODS, directory]);
+    let (code, out, error) = audit();
+    assert_eq!((code, &*out), (1, ""), "{error}");
+    let expected = format!("KS772 {directory}: no .json or .jsonl file is in it or below it; hint");
+    assert!(error.contains(&expected), "{error}");
+
+    let write = |name: &str, bytes: &[u8]| {
+        let path = scratch.path().join(name);
+        std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
+        path.display().to_string()
+    };
+    let zipped = write("PT1H.json.gz", b"\x1f\x8b\x08");
+    write("log.txt", b"no log");
+    let (code, out, error) = audit();
+    assert_eq!((code, &*out), (1, ""), "{error}");
+    let expected = format!("compressed, and not read: {zipped}; hint: decompress it with gunzip");
+    assert!(error.contains(&expected) && !error.contains("log.txt"), "{error}");
+    let (code, _, error) = keysluice(&["audit", "--record", PODS, &zipped]);
+    assert!(code == 1 && error.contains("KS772") && error.contains("gunzip"), "{error}");
+
+    // A link is followed, a pipe is not waited for.
+    std::os::unix::fs::symlink(data().join("audit/log.jsonl"), scratch.path().join("log.jsonl"))
+        .unwrap();
+    let pipe = scratch.path().join("pipe.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (code, _, error) = audit();
+    assert_eq!(code, 0, "{error}");
+    assert!(error.starts_with("keysluice: warning: compressed, and not read: "), "{error}");
+}
+
+#[test]
+fn without_a_record_the_report_does_not_say_that_everything_was_used() {
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let empty = empty.path().to_str().unwrap();
+    for (arguments, expected) in [
+        (&["--record", PODS, empty][..], "The log holds no record: "),
+        (&["--record", empty, empty], "The log holds no record: "),
+        (
+            &["--record", PODS, "--since", "2036-01-01", LOG],
+            "The log holds no call between --since and --until",
+        ),
+        (&["--record", empty, LOG], "The record and the cluster hold no pod: "),
+    ] {
+        let (code, out, error) = keysluice(&[&["audit"], arguments].concat());
+        assert_eq!((code, &*error), (0, ""), "{arguments:?}");
+        assert!(out.contains(expected), "{out}");
+        for vacuous in ["was used", "every call"] {
+            assert!(!out.contains(vacuous), "{arguments:?}: {out}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_too_short_does_not_fail_for_unused_grants() {
+    let base = ["audit", "--record", PODS, LOG, "--fail-on", "unused"];
+    for (days, code) in [("1", 1), ("36500", 0)] {
+        let (found, out, error) = keysluice(&[&base[..], &["--unused", days]].concat());
+        assert_eq!(found, code, "{out}");
+        assert_eq!(error.contains("--fail-on unused has no effect"), code == 0, "{error}");
+        assert_eq!(out.contains("does not show that a grant was unused"), code == 0, "{out}");
+    }
 }

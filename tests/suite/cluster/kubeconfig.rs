@@ -95,7 +95,9 @@ fn a_command_says_that_the_plug_in_failed_and_nothing_of_what_it_printed() {
     let (exit, _, error) = keysluice(&["doctor", "--pre", "--kubeconfig", &path]);
     assert_eq!(exit, 2, "{error}");
     assert!(
-        error.contains("KS705 the exec plug-in of the kubeconfig failed (exit status: 1); hint: "),
+        error.contains(
+            "KS705 the exec plug-in sh of the kubeconfig failed (exit status: 1); hint: "
+        ),
         "{error}"
     );
 }
@@ -196,5 +198,6 @@ async fn a_client_certificate_is_shown() {
     assert!(finds_account(&Client::connect(Some(&path)).unwrap()).await);
     let path = kubeconfig(scratch.path(), &address, cluster, "token: t");
     let error = get(&Client::connect(Some(&path)).unwrap(), ACCOUNT).await.unwrap_err();
-    assert!(error.to_string().starts_with("no answer from the API server: "), "{error}");
+    let expected = format!("no answer from the API server at {address} (kubeconfig ");
+    assert!(error.to_string().starts_with(&expected), "{error}");
 }

@@ -106,8 +106,7 @@ fn a_start_without_an_api_server_to_ask_ends_with_the_reason() {
             &["serve"][..],
             2,
             "KS705 not in a cluster (KUBERNETES_SERVICE_HOST is not set); hint: name an API \
-             server with --kubeconfig FILE, or, where the command has it, manifests with --objects \
-             PATH",
+             server with --kubeconfig FILE",
         ),
         (
             &["serve", "--kubeconfig", "/nonexistent"],

@@ -42,7 +42,9 @@ fn jwks_says_which_file_has_no_key_and_writes_nothing() {
     let (code, _, error) = keysluice(&arguments);
     assert!(code == 3 && error.contains("KS755") && error.contains("no key in it"), "{error}");
     let (code, _, error) = keysluice(&["jwks", "--public-keys", "missing.pem"]);
-    assert!(code == 2 && error.contains("KS755 cannot read missing.pem"), "{code}: {error}");
+    assert!(code == 1 && error.contains("KS755 cannot read missing.pem"), "{code}: {error}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     assert_eq!(keysluice(&["jwks"]).0, 2);
+    let (_, help, _) = keysluice(&["jwks", "--help"]);
+    assert!(help.contains("3 a file without a key"), "{help}");
 }

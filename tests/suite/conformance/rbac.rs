@@ -112,3 +112,25 @@ fn explain_accepts_every_form_of_the_rights() {
     let (code, explained, error) = run(&[&manifest, other].concat(), &["explain"]);
     assert!(code == 1 && [explained, error].concat().contains("KS724"), "{code}");
 }
+
+#[test]
+fn rbac_and_render_refuse_a_class_that_the_webhook_refuses() {
+    let class = CLASS.replace("objectName: a, objectType", "objectNme: a, objectType");
+    let manifest = [WORKLOAD, &class].concat();
+    for arguments in [&["rbac"][..], &["render", "sync", "--service-account", "web"]] {
+        let (code, out, error) = run(&manifest, arguments);
+        assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}: {error}");
+        assert!(error.contains("KS747 SecretProviderClass app/c: KS125 objects[0]"), "{error}");
+    }
+    let (code, _, error) = run(&manifest, &["rbac", "--remove"]);
+    assert_eq!(code, 0, "what was granted can be taken away: {error}");
+}
+
+#[test]
+fn render_takes_no_image_that_has_blanks() {
+    for image in ["", "a b"] {
+        let arguments = ["render", "sync", "--service-account", "web", "--image", image];
+        let (code, _, error) = run(CLASS, &arguments);
+        assert!(code == 2 && error.contains("--image"), "{image:?}: {code}: {error}");
+    }
+}

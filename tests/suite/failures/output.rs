@@ -62,7 +62,11 @@ async fn an_api_server_that_does_not_answer_is_an_error() {
     let arguments = ["doctor".to_owned()];
     let (code, out, error) = keysluice(&arguments, &[("KUBECONFIG", &path)]).await;
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(error.contains("no answer from the API server"), "{error}");
+    let expected = format!(
+        "keysluice: KS705 no answer from the API server at http://127.0.0.1:9 (kubeconfig {}): ",
+        path.display()
+    );
+    assert!(error.starts_with(&expected) && error.contains("; hint: "), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ fn refused(status: u16, code: &str, inner: Option<&str>, message: &str) -> Fault
     if let Some(inner) = inner {
         body["error"]["innererror"] = serde_json::json!({"code": inner});
     }
-    let kind = VaultErrorKind::parse(body.to_string().as_bytes()).unwrap();
+    let kind = VaultErrorKind::parse(status, body.to_string().as_bytes()).unwrap();
     VaultError::Refused { status, kind, request_id: None, retry_after: None }
         .fault("secret \"db\" in https://kv.vault.azure.net/")
 }
@@ -88,10 +88,30 @@ fn only_key_vaults_own_words_are_an_error_of_key_vault() {
         br#"{"statusCode": 404, "message": "Resource not found"}"#,
         br#"{"kind": "Status", "code": 403, "reason": "Forbidden"}"#,
         b"\xEF\xBB\xBF<html>",
+        br#"{"error": {"code": "x", "message": "canary"}, "value": "canary"}"#,
     ] {
-        assert_eq!(VaultErrorKind::parse(body), None, "{}", String::from_utf8_lossy(body));
+        assert_eq!(VaultErrorKind::parse(403, body), None, "{}", String::from_utf8_lossy(body));
     }
-    assert!(VaultErrorKind::parse(br#"{"error": {"code": "Forbidden"}}"#).is_some());
+    assert!(VaultErrorKind::parse(403, br#"{"error": {"code": "Forbidden"}}"#).is_some());
+}
+
+#[test]
+fn only_three_codes_say_that_an_object_does_not_exist() {
+    for (code, expected) in [
+        ("SecretNotFound", true),
+        ("KeyNotFound", true),
+        ("CertificateNotFound", true),
+        ("ResourceNotFound", false),
+        ("404", false),
+        ("VaultNotFound", false),
+        ("secretnotfound", false),
+    ] {
+        let body = serde_json::json!({"error": {"code": code, "message": "no"}}).to_string();
+        let is_parsed = VaultErrorKind::parse(404, body.as_bytes()).is_some();
+        assert_eq!(is_parsed, expected, "{code}");
+        assert!(VaultErrorKind::parse(403, body.as_bytes()).is_some(), "{code}");
+        assert!(VaultErrorKind::parse(203, body.as_bytes()).is_none(), "{code}");
+    }
 }
 
 #[test]
@@ -112,7 +132,7 @@ fn each_kind_of_network_failure_has_its_code() {
 #[test]
 fn a_second_401_says_what_the_vault_wants() {
     let challenge = Challenge {
-        authorization: Some("https://login/t".into()),
+        authorization: Some("https://u:canary@login/t".into()),
         resource: Some("https://v".into()),
     };
     let error = VaultError::Unauthorized {
@@ -129,4 +149,11 @@ fn a_second_401_says_what_the_vault_wants() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn a_foreign_resource_is_shown_without_a_password() {
+    let (resource, host) = ("https://u:canary@evil.example".to_owned(), "kv.example".to_owned());
+    let text = VaultError::ForeignChallenge { resource, host }.to_string();
+    assert!(text.contains("\"https://evil.example\"") && !text.contains("canary"), "{text}");
 }

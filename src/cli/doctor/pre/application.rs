@@ -1,6 +1,6 @@
 //! The checks of a namespace whose pods are to get a sidecar.
 
-use super::super::finding::{Finding, Level};
+use super::super::finding::{API_SERVER, Finding, Level};
 use super::super::network;
 use super::super::snapshot::name;
 use super::facts::{Application, Fact, Probed, Unknown, Wanted, items};
@@ -99,10 +99,14 @@ fn known<'a>(
     match fact {
         Ok(list) => (list, None),
         Err(Unknown { forbidden, message }) => {
-            let needs = format!("needs list {resource} in namespace {namespace}");
-            let why = if *forbidden { &needs } else { message };
-            let text = format!("not checked: {resource}: {why}");
-            (&[], Some(Finding::skipped("rights-of-caller", text)))
+            let finding = if *forbidden {
+                let needs = format!("needs list {resource} in namespace {namespace}");
+                Finding::skipped("rights-of-caller", format!("not checked: {resource}: {needs}"))
+            } else {
+                let text = format!("{resource} of namespace {namespace} cannot be read: {message}");
+                Finding::failed(API_SERVER, reason::KS705.code, text)
+            };
+            (&[], Some(finding))
         }
     }
 }

@@ -116,11 +116,14 @@ fn policies_and_what_cannot_be_read_are_told() {
     one.limit_ranges = Err(Unknown { forbidden: false, message: "broken".to_owned() });
     let found = found(&one);
     let expected =
-        [(Some("KS811"), Level::Warning), (None, Level::Skipped), (None, Level::Skipped)];
+        [(Some("KS811"), Level::Warning), (None, Level::Skipped), (Some("KS705"), Level::Failed)];
     let seen: Vec<_> = found.iter().map(|(code, level, _)| (*code, *level)).collect();
     assert_eq!(seen, expected, "{found:?}");
     assert!(found[1].2.ends_with("needs list resourcequotas in namespace shop"), "{found:?}");
-    assert!(found[2].2.ends_with("limitranges: broken"), "{found:?}");
+    assert!(
+        found[2].2.ends_with("limitranges of namespace shop cannot be read: broken"),
+        "{found:?}"
+    );
     one.object = Ok(None);
     assert_eq!(super::application(&one)[0].code, Some("KS817"));
 }

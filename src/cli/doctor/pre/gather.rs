@@ -81,9 +81,9 @@ async fn all(client: &Client, path: &str) -> Fact<Vec<Value>> {
     listed.map_err(|error| unknown(&error)).map(|()| objects)
 }
 
-/// Why something is not known.
+/// Why something is not known. Only 403 is for want of a right.
 pub(in super::super) fn unknown(error: &ApiError) -> Unknown {
-    let forbidden = matches!(error, ApiError::Refused { status: 401 | 403, .. });
+    let forbidden = matches!(error, ApiError::Refused { status: 403, .. });
     Unknown { forbidden, message: error.to_string() }
 }
 

@@ -82,7 +82,24 @@ async fn a_renewed_file_makes_another_client() {
 async fn what_is_missing_or_not_supported_is_named() {
     let https = "server: 'https://k.test:6443'";
     for (cluster, user, expected) in [
-        ("server: 'a b'", "token: t", "failed to parse cluster url"),
+        (
+            "server: 'a b'",
+            "token: t",
+            "server \"a b\" is not a URL; hint: write it as https://HOST:PORT",
+        ),
+        ("server: 'k.test:6443'", "token: t", "server \"k.test:6443\" is not a URL; hint: "),
+        ("server: 'https://u:SECRET@k test'", "", "server \"https://k test\" is not a URL"),
+        ("server: 'ftp://k.test'", "", "server \"ftp://k.test\" is not a URL; hint: "),
+        (
+            "server: 'https://k.test', proxy-url: 'http://u:SECRET@p test'",
+            "",
+            "proxy-url \"http://p test\" is not a URL; hint: write it as http://HOST:PORT",
+        ),
+        (
+            "server: 'https://k.test', proxy-url: 'ftp://u:SECRET@p.test'",
+            "",
+            "the proxy ftp://p.test is not supported",
+        ),
         ("tls-server-name: x", "token: t", "cluster url is missing"),
         (
             "server: 'https://k.test', insecure-skip-tls-verify: true",
@@ -102,12 +119,16 @@ async fn what_is_missing_or_not_supported_is_named() {
             "auth-provider: {name: azure, config: {}}",
             "use https://github.com/Azure/kubelogin",
         ),
-        (https, "exec: {command: no-such-plugin}", "unable to run auth exec"),
+        (
+            https,
+            "exec: {command: no-such-plugin}",
+            "the exec plug-in no-such-plugin of the kubeconfig cannot be started: No such file",
+        ),
         (
             https,
             "exec: {command: sh, args: ['-c', 'echo SECRET >&2; exit 3'], env: [{name: A, \
              value: SECRET}], interactiveMode: Never}",
-            "the exec plug-in of the kubeconfig failed (exit status: 3); hint: ",
+            "the exec plug-in sh of the kubeconfig failed (exit status: 3); hint: sign in again",
         ),
     ] {
         let directory = tempfile::tempdir().unwrap();
