@@ -180,7 +180,7 @@ fn find_templates<'v>(
     }
 }
 
-/// Whether Kubernetes itself defines the kind, and makes no pods of it: a NetworkPolicy, a
+/// Whether Kubernetes itself defines the kind, and makes no pods of it: a `NetworkPolicy`, a
 /// ServiceAccount, a ConfigMap.
 fn makes_no_pods(object: &Value) -> bool {
     let Some(version) = object["apiVersion"].as_str() else { return false };

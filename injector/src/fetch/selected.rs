@@ -261,9 +261,9 @@ mod tests {
     fn what_a_list_leaves_out_is_missing_in_any_case() {
         let set: fn(&[&str]) -> BTreeSet<ObjectName> =
             |names| names.iter().map(|name| name.parse().unwrap()).collect();
-        let list: BTreeMap<_, _> = set(&["DB", "new"]).into_iter().map(|name| (name, ())).collect();
+        let list: BTreeMap<_, _> = set(&["DB", "new"]).into_iter().map(|name| (name, 0)).collect();
         assert_eq!(missing(&set(&["db", "api", "new"]), &list), ["api".parse().unwrap()]);
-        assert_eq!(missing(&set(&["db"]), &BTreeMap::<_, ()>::new()).len(), 1);
+        assert_eq!(missing(&set(&["db"]), &BTreeMap::<_, u8>::new()).len(), 1);
     }
 
     #[test]

@@ -102,9 +102,8 @@ pub(super) fn check(path: &Path) -> Result<(), FetchError> {
         Err(_) => {
             let parent = target(path).parent().map(Path::to_owned).unwrap_or_default();
             let parent = if parent.as_os_str().is_empty() { ".".into() } else { parent };
-            std::fs::metadata(parent).and_then(|parent| match parent.is_dir() {
-                true => Ok(()),
-                false => Err(io::ErrorKind::NotADirectory.into()),
+            std::fs::metadata(parent).and_then(|parent| {
+                if parent.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
             })
         }
     };
