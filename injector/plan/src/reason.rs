@@ -98,7 +98,7 @@ reasons! { INJECTOR:
         "check proxies and the authority URL: another server may answer instead of Entra";
     KS315
         "the authority is not an https URL"
-        "write a URL such as https://login.microsoftonline.com/";
+        "write a URL such as https://login.microsoftonline.com/, without a user name";
     KS316
         "Entra cannot fetch the keys of the token's issuer"
         "a short failure needs no action; if it persists, make /.well-known/openid-configuration \
@@ -315,7 +315,7 @@ reasons! { INJECTOR:
         "give either --plan FILE or the environment variable KEYSLUICE_PLAN";
     KS603
         "the first generation was not complete in time"
-        "see the reason that follows; startTimeoutSeconds of the Plan limits the wait";
+        "check egress to what the message names; startTimeoutSeconds of the Plan limits the wait";
     KS604
         "the sidecar does not answer"
         "check that the container keysluice runs, and that this command has the same Plan and \

@@ -60,7 +60,7 @@ pub enum ClientError {
     /// Not in a pod.
     #[error(
         "KS705 not in a cluster ({variable} is not set); hint: name an API server with \
-         --kubeconfig FILE"
+         --kubeconfig FILE, or give serve manifests with --objects PATH"
     )]
     NotInCluster {
         /// What tells a pod of its API server.
