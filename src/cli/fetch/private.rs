@@ -67,7 +67,10 @@ pub(super) fn random() -> String {
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), FetchError> {
     let found = std::fs::metadata(path);
     let written = match &found {
-        Ok(there) if !there.is_file() => write_to(path, content),
+        // What a shell's redirection leads to may be a file that others go on to write to.
+        _ if path == Path::new("/dev/stdout") => write_whole(io::stdout(), content),
+        _ if path == Path::new("/dev/stderr") => write_whole(io::stderr(), content),
+        Ok(there) if !there.is_file() || path.starts_with("/dev/fd") => write_to(path, content),
         Ok(_) => std::fs::canonicalize(path).and_then(|file| replace_file(&file, content)),
         Err(_) => replace_file(&target(path), content),
     };
@@ -81,8 +84,11 @@ fn target(path: &Path) -> PathBuf {
 }
 
 fn write_to(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut opened = std::fs::OpenOptions::new().write(true).open(path)?;
-    opened.write_all(content)
+    write_whole(std::fs::OpenOptions::new().append(true).open(path)?, content)
+}
+
+fn write_whole(mut to: impl io::Write, content: &[u8]) -> io::Result<()> {
+    to.write_all(content).and_then(|()| to.flush())
 }
 
 fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
