@@ -72,7 +72,7 @@ fn a_list_alone_removes_no_file() {
     // The same for the process after it, which knows the files only.
     drop(sidecar);
     env.emulator.inject(short(r#"{"value":[]}"#));
-    sidecar = env.run(&plan);
+    sidecar = env.run_ready(&plan);
     until("it has asked", || sidecar.refresh().1);
     assert_eq!(files(), 3, "{}", env.log());
     // Only Key Vault's own answer removes a file.
