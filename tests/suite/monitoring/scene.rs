@@ -121,7 +121,12 @@ pub(crate) struct Scene {
     reaction: String,
     /// Whether the applications answer 500 to what they are told.
     pub(crate) is_deaf: Arc<AtomicBool>,
-    late_port: u16,
+    /// Its port is taken until it starts: other tests take what is free.
+    late: Option<std::net::TcpListener>,
+}
+
+fn port_of(listener: Option<&std::net::TcpListener>) -> u16 {
+    listener.expect("a free port").local_addr().unwrap().port()
 }
 
 impl Scene {
@@ -167,7 +172,7 @@ impl Scene {
             interval: interval.to_owned(),
             reaction,
             is_deaf,
-            late_port: free_port(),
+            late: std::net::TcpListener::bind("127.0.0.1:0").ok(),
         };
         for workload in &WORKLOADS {
             for name in workload.pods() {
@@ -176,7 +181,7 @@ impl Scene {
                 scene.contains(workload, &name, Some(port));
             }
         }
-        scene.contains(&LATE, LATE.name, Some(scene.late_port));
+        scene.contains(&LATE, LATE.name, Some(port_of(scene.late.as_ref())));
         scene.contains(&LATE, "without-metrics-port", None);
         scene
     }
@@ -196,7 +201,8 @@ impl Scene {
 
     /// The pod whose secret does not exist.
     pub(crate) async fn start_late(&mut self) {
-        self.start(&LATE, LATE.name, self.late_port).await;
+        let port = port_of(self.late.take().as_ref());
+        self.start(&LATE, LATE.name, port).await;
     }
 
     async fn start(&mut self, workload: &Workload, name: &str, port: u16) -> &mut Pod {
