@@ -175,7 +175,7 @@ async fn figures_memory_and_time_to_ready() {
          ms, MB"
     );
     for (count, limit_kib) in
-        [(0, 11 << 10), (1000, 11 << 10), (10_000, 12 << 10), (50_000, 13 << 10)]
+        [(0, 12 << 10), (1000, 12 << 10), (10_000, 13 << 10), (50_000, 15 << 10)]
     {
         let workers = (0..8).map(|worker| {
             let plane = Arc::clone(&plane);
