@@ -65,8 +65,10 @@ impl Sync {
         }
         let found = Grants::of(&workloads, &facts.classes);
         let foreign = secrets.iter().filter_map(|(at, value)| found.grants.check_owner(at, value));
-        let refused = refused(&workloads, &facts.classes);
-        let faults: Vec<_> = found.faults.iter().cloned().chain(refused).chain(foreign).collect();
+        for warning in refused(&workloads, &facts.classes) {
+            eprintln!("keysluice: warning: {warning}");
+        }
+        let faults: Vec<_> = found.faults.iter().cloned().chain(foreign).collect();
         for warning in facts.warnings.iter().chain(&found.warnings) {
             eprintln!("keysluice: warning: {warning}");
         }

@@ -47,7 +47,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Why classes would be refused by the webhook, so that no right is needed for them.
+    /// Why the webhook would refuse classes: their pods do not start, whatever rights they have.
     fn refused(&self) -> Vec<String> {
         refused(&self.workloads, &self.classes).iter().map(ToString::to_string).collect()
     }
@@ -99,7 +99,8 @@ impl Rbac {
         facts.warnings.extend(found.warnings);
         let mut faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
         if !self.remove {
-            faults.extend(facts.refused());
+            let refused = facts.refused();
+            facts.warnings.extend(refused);
             let foreign = secrets
                 .iter()
                 .filter_map(|(place, metadata)| found.grants.check_owner(place, metadata));
@@ -123,7 +124,8 @@ impl Rbac {
             facts.warnings.extend(found.warnings);
             faults.extend(found.faults.iter().map(ToString::to_string));
             if !self.remove {
-                faults.extend(facts.refused());
+                let refused = facts.refused();
+                facts.warnings.extend(refused);
                 let (foreign, unknown) = live::check_owners(&client, &found.grants).await;
                 faults.extend(foreign.iter().map(ToString::to_string));
                 facts.warnings.extend(unknown);

@@ -114,13 +114,14 @@ fn explain_accepts_every_form_of_the_rights() {
 }
 
 #[test]
-fn rbac_and_render_refuse_a_class_that_the_webhook_refuses() {
+fn rbac_and_render_warn_of_a_class_that_the_webhook_refuses() {
     let class = CLASS.replace("objectName: a, objectType", "objectNme: a, objectType");
     let manifest = [WORKLOAD, &class].concat();
     for arguments in [&["rbac"][..], &["render", "sync", "--service-account", "web"]] {
         let (code, out, error) = run(&manifest, arguments);
-        assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}: {error}");
-        assert!(error.contains("KS747 SecretProviderClass app/c: KS125 objects[0]"), "{error}");
+        assert!(code == 0 && !out.is_empty(), "{arguments:?}: {error}");
+        let expected = "warning: KS747 SecretProviderClass app/c: KS125 objects[0]";
+        assert!(error.contains(expected), "{error}");
     }
     let (code, _, error) = run(&manifest, &["rbac", "--remove"]);
     assert_eq!(code, 0, "what was granted can be taken away: {error}");

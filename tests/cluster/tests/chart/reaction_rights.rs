@@ -56,7 +56,7 @@ kind: SecretProviderClass
 metadata: {name: web, namespace: default}
 spec:
   provider: azure
-  parameters: {keyvaultName: v, objects: "array:\n- |\n  objectName: a\n  objectType: secret\n"}
+  parameters: {keyvaultName: vault, objects: "array:\n- |\n  objectName: a\n  objectType: secret\n"}
 "#;
 
 async fn rbac(arguments: &[&str]) -> (i32, String, String) {

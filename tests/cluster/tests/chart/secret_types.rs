@@ -34,7 +34,7 @@ kind: SecretProviderClass
 metadata: {name: web, namespace: default}
 spec:
   provider: azure
-  parameters: {keyvaultName: v, objects: "array:\n- |\n  objectName: a\n  objectType: secret\n"}
+  parameters: {keyvaultName: vault, objects: "array:\n- |\n  objectName: a\n  objectType: secret\n"}
   secretObjects:
     - {secretName: my-secret, type: Opaque, data: [{objectName: a, key: a}]}
 "#;
