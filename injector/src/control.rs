@@ -75,9 +75,12 @@ impl RunDirectory {
 
     /// Listens; a socket of a sidecar that is gone is replaced, a living one is not.
     pub(crate) fn listen(&self) -> Result<UnixListener, Fault> {
-        // A queue that is full is that of a sidecar which is stopped.
-        let found = self.connect(LIVING);
-        if !found.is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
+        let is_living = match self.connect(LIVING) {
+            Ok(_) => true,
+            // A full queue is that of a sidecar which is stopped.
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        };
+        if is_living {
             let message = format!("{}: another sidecar runs here", self.path.display());
             return Err(Fault::new(KS605, Class::Transient, message));
         }

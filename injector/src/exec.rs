@@ -4,6 +4,7 @@
 //! one generation: the link `..data` is followed once.
 
 use crate::fault::{Class, Fault};
+use crate::file::read_regular;
 use crate::plan_source::below;
 use keysluice_plan::VariableName;
 use keysluice_plan::reason::{KS675, KS676};
@@ -17,6 +18,8 @@ use std::process::Command;
 
 /// Link to the generation.
 const DATA: &str = "..data";
+/// The sidecar writes no longer file.
+const MAX_VALUE_BYTES: u64 = 1 << 20;
 /// What a shell ends with if a command is there and cannot be started.
 const CANNOT_START: u8 = 126;
 /// What a shell ends with if there is no such command.
@@ -69,12 +72,13 @@ fn read(directory: &Path) -> Result<Vec<(VariableName, OsString)>, Fault> {
         let entry = entry.map_err(|error| unreadable(&generation, &error))?;
         let Some(name) = name_of(&entry.file_name()) else { continue };
         let path = entry.path();
-        let value = std::fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        let value =
+            read_regular(&path, MAX_VALUE_BYTES).map_err(|error| unreadable(&path, &error))?;
         if value.contains(&0) {
             let message = format!("variable {name}: the value holds a NUL byte");
             return Err(Fault::new(KS675, Class::Slow, message));
         }
-        variables.push((name, OsString::from_vec(value)));
+        variables.push((name, OsString::from_vec(value.to_vec())));
     }
     Ok(variables)
 }

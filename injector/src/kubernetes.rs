@@ -10,6 +10,7 @@ pub(crate) use refusal::Refusal;
 
 use crate::calls::Call;
 use crate::fault::{Class, Fault};
+use crate::file::read_regular;
 use crate::http::{self, Http};
 use crate::throttle::retry_after;
 use keysluice_plan::Kubernetes;
@@ -18,7 +19,6 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretBox};
 use serde_json::Value;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -169,11 +169,8 @@ fn text(directory: &Path, name: &str) -> Result<String, Fault> {
 
 fn read(directory: &Path, name: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let path = directory.join(name);
-    let mut bytes = Zeroizing::new(Vec::new());
-    std::fs::File::open(&path)
-        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
-        .map_err(|error| fault(KS649, &format_args!("{}: {error}", path.display())))?;
-    Ok(bytes)
+    read_regular(&path, MAX_FILE_BYTES)
+        .map_err(|error| fault(KS649, &format_args!("{}: {error}", path.display())))
 }
 
 fn variable(name: &str) -> Result<String, Fault> {

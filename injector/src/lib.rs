@@ -31,6 +31,7 @@ mod exec;
 mod exporter;
 pub mod fault;
 mod fetch;
+mod file;
 pub mod foreign;
 mod gate;
 pub mod http;

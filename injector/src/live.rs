@@ -9,8 +9,9 @@ use crate::calls::Call;
 use crate::clock::{Alarm, Time, since_boot};
 use crate::fault::{Class, Fault};
 use crate::fetch::seed;
+use crate::file::read_regular;
 use crate::http::{self, Http};
-use crate::plan_source::{below, read_file};
+use crate::plan_source::below;
 use crate::redact::short;
 use keysluice_plan::reason::{KS661, KS662, KS663, KS664, KS665};
 use keysluice_plan::{MAX_UPDATE_BYTES, Plan, PlanProblem, PlanRequest, PlanSchema, PlanUpdate};
@@ -228,7 +229,7 @@ fn read(url: &str, status: u16, etag: Option<String>, body: &[u8]) -> Result<Ans
 
 /// The token, read anew: the kubelet replaces it.
 fn bearer(path: &Path) -> Result<HeaderValue, Fault> {
-    let token = read_file(path, MAX_TOKEN_BYTES).map_err(|error| no_token(path, error))?;
+    let token = read_regular(path, MAX_TOKEN_BYTES).map_err(|error| no_token(path, error))?;
     let token = std::str::from_utf8(&token).map_err(|error| no_token(path, error))?.trim();
     if token.is_empty() {
         return Err(no_token(path, "it does not hold a token"));

@@ -300,9 +300,11 @@ impl Machine {
             let message = format_args!("no object was complete within {seconds} s{silent}");
             return Fault::new(KS603, Class::Transient, message);
         };
+        if permanent {
+            return fault;
+        }
         let message = format!("{} (gave up {when} {seconds} s)", fault.message);
-        let late = Fault { message, class: Class::Transient, ..fault.clone() };
-        if permanent { fault } else { late }
+        Fault { message, class: Class::Transient, ..fault }
     }
 
     /// Whether every volume has its first generation, and every Secret was made.

@@ -143,7 +143,7 @@ fn a_value_that_is_refused_is_named_by_its_path() {
     plan["volumes"][0]["files"][0]["type"] = json!(5);
     let error = Plan::from_json(&plan.to_string()).unwrap_err().to_string();
     assert!(error.contains("volumes[0].files[0].type: expected value at line 1"), "{error}");
-    // What is no JSON has a line and a column only.
+    // Text that is not JSON has a line and a column only.
     let error = Plan::from_json("{\"schema\": 1,").unwrap_err().to_string();
     assert!(error.contains("at line 1 column 13"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Trust anchors: compiled in, so that an image without a single file can speak TLS.
 
 use super::HttpError;
-use crate::plan_source::read_file;
+use crate::file::read_regular;
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -22,7 +22,7 @@ pub(super) fn store(
     }
     if let Some(path) = ssl_cert_file {
         let origin = format!("SSL_CERT_FILE {path}");
-        let pem = read_file(Path::new(path), MAX_BUNDLE_BYTES).map_err(|error| {
+        let pem = read_regular(Path::new(path), MAX_BUNDLE_BYTES).map_err(|error| {
             HttpError::Roots { origin: origin.clone(), problem: error.to_string() }
         })?;
         add(&mut roots, &origin, &pem, false)?;

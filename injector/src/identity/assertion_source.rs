@@ -2,7 +2,7 @@
 
 use super::IdentityError;
 use super::assertion::Assertion;
-use crate::plan_source::read_file;
+use crate::file::read_regular;
 use std::path::PathBuf;
 
 /// Far more than any token has: Kubernetes' have one or two KiB.
@@ -20,7 +20,7 @@ impl AssertionSource {
     /// A current assertion. The log and the error messages do not show it.
     pub(super) fn read(&self) -> Result<Assertion, IdentityError> {
         let Self::File(path) = self;
-        let mut text = read_file(path, MAX_TOKEN_BYTES)
+        let mut text = read_regular(path, MAX_TOKEN_BYTES)
             .map_err(|error| IdentityError::TokenFile { path: path.clone(), error })?;
         let assertion = Assertion::parse(std::mem::take(&mut text))
             .map_err(|problem| IdentityError::TokenFileGarbled { path: path.clone(), problem })?;

@@ -7,10 +7,10 @@
 
 use super::certificate_source::{self, CertificateError};
 use super::client_certificate::ClientCertificate;
+use crate::file::read_regular;
 use crate::pki::budget::Budget;
 use crate::pki::pem_contents::Held;
 use crate::pki::pkcs12::Contents;
-use crate::plan_source::read_file;
 use secrecy::SecretBox;
 use std::fs;
 use std::io;
@@ -149,7 +149,7 @@ impl<'d> Mounted<'d> {
 
     fn bytes(&self, key: &'static str) -> Result<Zeroizing<Vec<u8>>, PrincipalError> {
         let path = self.found(key)?;
-        read_file(path, MAX_BYTES).map_err(|error| match error.kind() {
+        read_regular(path, MAX_BYTES).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => {
                 self.wrong(key, "is not a regular file, or is longer than 256 KiB")
             }

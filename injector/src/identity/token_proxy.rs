@@ -5,8 +5,8 @@
 //! request.
 
 use super::error::IdentityError;
+use crate::file::read_regular;
 use crate::http::{Http, HttpError};
-use crate::plan_source::read_file;
 use keysluice_plan::TokenProxy;
 use reqwest::header::HOST;
 use reqwest::{RequestBuilder, Url};
@@ -24,7 +24,7 @@ pub(super) fn post(
 ) -> Result<RequestBuilder, IdentityError> {
     let given = match (&proxy.ca_file, &proxy.ca) {
         (Some(path), _) => {
-            let read = read_file(Path::new(path), MAX_AUTHORITIES_BYTES);
+            let read = read_regular(Path::new(path), MAX_AUTHORITIES_BYTES);
             let read = read.map_err(|error| unusable(path, error.to_string()))?;
             Some((&**path, read.to_vec()))
         }

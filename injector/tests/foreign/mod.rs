@@ -115,8 +115,8 @@ fn an_answer_with_another_status_shows_nothing_of_its_value_anywhere() {
             let gate = stderr(&sidecar.ready());
             sidecar.wait();
             for text in [gate, env.log(), env.termination_log()] {
-                let told = format!("{status} application/json is n");
-                assert!(text.contains(&told) && !text.contains("canary"), "{text}");
+                let expected = format!("{status} application/json is n");
+                assert!(text.contains(&expected) && !text.contains("canary"), "{text}");
             }
         }
     }

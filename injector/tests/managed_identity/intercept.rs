@@ -171,9 +171,9 @@ fn a_second_init_container_and_a_second_sidecar_find_what_the_first_ones_left() 
     }
     let pod = Pod::new();
     set_port_start("80");
-    for told in ["added to the interface lo", "has 169.254.169.254 already: nothing changed"] {
+    for line in ["added to the interface lo", "has 169.254.169.254 already: nothing changed"] {
         let added = pod.intercept("-all,+net_admin");
-        assert!(added.status.success() && stderr(&added).contains(told), "{}", stderr(&added));
+        assert!(added.status.success() && stderr(&added).contains(line), "{}", stderr(&added));
     }
     let shown = Command::new("ip").args(["-4", "-oneline", "address"]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();

@@ -106,8 +106,8 @@ fn an_authority_with_a_password_is_refused_and_shown_without_it() {
         let output = env.output(&plan, &["once"]);
         let text = stderr(&output) + &env.termination_log();
         assert_eq!(output.status.code(), Some(3), "{text}");
-        let told = "login.localhost/\\\" is not an https URL without user name and password";
-        assert!(text.contains("\"KS315\"") && text.contains(told), "{text}");
+        let expected = "login.localhost/\\\" is not an https URL without user name and password";
+        assert!(text.contains("\"KS315\"") && text.contains(expected), "{text}");
         assert!(!text.contains("canary"), "{text}");
     }
     assert_eq!(env.emulator.counts().tokens, 0);

@@ -6,7 +6,7 @@
 use super::assertion::{PRIVATE_VARIABLES, Service, Source, check, renewal};
 use super::error::{Cause, FetchError};
 use super::http::Client;
-use super::private::replace;
+use super::output_file::replace;
 use keysluice_plan::Plan;
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::{ExposeSecret as _, SecretString};

@@ -10,6 +10,7 @@ mod http;
 mod injector;
 mod names;
 mod options;
+mod output_file;
 mod outputs;
 mod private;
 mod values;

@@ -2,7 +2,8 @@
 
 use super::error::{Cause, FetchError};
 use super::names::Names;
-use super::private::{self, random, replace};
+use super::output_file::{self, replace};
+use super::private::random;
 use super::values::{self, MaskStyle, Target, Variable};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use std::ffi::{OsStr, OsString};
@@ -82,7 +83,7 @@ pub(super) fn dotenv(path: &Path, variables: &[Variable]) -> Result<(), FetchErr
 /// Fails if a file of variables cannot be written, before anything is fetched for it.
 pub(super) fn check(dotenv: Option<&Path>, runner_files: &[PathBuf]) -> Result<(), FetchError> {
     if let Some(path) = dotenv {
-        private::check(path)?;
+        output_file::check(path)?;
     }
     for path in runner_files {
         open_to_append(path).map_err(|error| FetchError::output(path, error))?;
