@@ -48,6 +48,7 @@ fn invalid(problem: String) -> Error {
 mod tests {
     use super::*;
     use rustix::fs::{FileType, mknodat};
+    use std::io::Write as _;
 
     #[test]
     fn only_a_regular_file_of_limited_size_is_read() {
@@ -82,7 +83,7 @@ mod tests {
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
         let writer = std::thread::spawn({
             let pipe = pipe.clone();
-            move || std::fs::write(pipe, "{}").unwrap()
+            move || File::create(pipe).unwrap().write_all(b"{}").unwrap()
         });
         assert_eq!(*read(&pipe, 1024).unwrap(), b"{}");
         writer.join().unwrap();
