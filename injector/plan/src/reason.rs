@@ -81,11 +81,11 @@ reasons! { INJECTOR:
          https://vault.azure.net/.default";
     KS310
         "Entra throttles token requests"
-        "a running sidecar asks again by itself, a job needs a longer --wait; many pods that start \
+        "a running sidecar asks again by itself; a job needs a longer --wait; many pods that start \
          at once share one limit";
     KS311
         "Entra failed temporarily"
-        "a running sidecar asks again by itself, a job needs a longer --wait; if it persists, open \
+        "a running sidecar asks again by itself; a job needs a longer --wait; if it persists, open \
          a support ticket with the AADSTS code";
     KS312
         "Entra cannot be reached"
@@ -150,11 +150,11 @@ reasons! { INJECTOR:
         "enable the version, or create a new one";
     KS407
         "the vault throttles requests"
-        "a running sidecar asks again by itself, a job needs a longer --wait; a longer refresh \
+        "a running sidecar asks again by itself; a job needs a longer --wait; a longer refresh \
          interval or fewer pods per vault reduce requests";
     KS408
         "the vault failed temporarily"
-        "a running sidecar asks again by itself, a job needs a longer --wait";
+        "a running sidecar asks again by itself; a job needs a longer --wait";
     KS409
         "the vault's name does not resolve"
         "check the name and cloud of the vault, that the vault is not deleted, and DNS (private \
