@@ -3,7 +3,7 @@
 
 mod crowd;
 
-use crate::suite::server::hold::Webhook;
+use crate::suite::server::hold::{Webhook, many};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use crowd::{Crowd, ORDINARY, account, class};
@@ -11,12 +11,6 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const PEAK_LIMIT_BYTES: usize = 100 << 20;
-
-/// Counts are those of the attacks, three times over, with a released binary
-/// (`KEYSLUICE_HOLD_BINARY`); that of a test build reads a third of them in the same time.
-fn many(count: usize) -> usize {
-    if std::env::var_os("KEYSLUICE_HOLD_BINARY").is_some() { count } else { count / 3 }
-}
 
 /// The review of a pod in `quiet` with this account and class.
 fn review(index: usize) -> Vec<u8> {

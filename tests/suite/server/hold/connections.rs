@@ -124,11 +124,11 @@ fn recorded_hello() -> Vec<u8> {
     hello
 }
 
-/// Opens this many connections, each kept until all are open or its time is over, while an ordinary
-/// caller goes on.
-async fn attack(name: &str, attack: Attack, count: u32) {
+/// Opens so many connections (a third with a test build), each kept until all are open or its time
+/// is over, while an ordinary caller goes on.
+async fn attack(name: &str, attack: Attack, count: usize) {
     let (most, free) = &*CONNECTIONS;
-    let count = count.min(*most);
+    let count = u32::try_from(super::many(count)).unwrap().min(*most);
     let _held = free.acquire_many(count).await.unwrap();
     let objects = Objects::of(&["shop", "quiet"], "");
     let Some(webhook) = Webhook::start(name, &["--objects", objects.path()]) else { return };
