@@ -7,10 +7,12 @@
 //! that an ordinary pod waits for one decision under way and not for those that another namespace
 //! has waiting.
 
+mod queue;
+
 use super::budget::has_room;
 use super::source::Source;
 use super::worked;
-use std::collections::{HashMap, VecDeque};
+use queue::Queue;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,8 +26,6 @@ const SLICE: Duration = Duration::from_millis(2);
 const CALM: Duration = Duration::from_secs(1);
 /// How long a decision waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Namespaces whose time is remembered.
-const NAMESPACES: usize = 1024;
 
 /// Who decides next.
 #[derive(Debug)]
@@ -34,32 +34,6 @@ pub(super) struct Turns {
     is_busy: AtomicBool,
     queue: Mutex<Queue>,
     limit: usize,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    is_taken: bool,
-    waiting: usize,
-    /// What turns have taken since everything else ran.
-    slice: Duration,
-    last_long: Option<Instant>,
-    /// The time of the namespace that was served last: a new one starts there, without credit for
-    /// time when it did not ask.
-    clock: Duration,
-    sources: HashMap<usize, OfSource>,
-}
-
-#[derive(Debug, Default)]
-struct OfSource {
-    used: Duration,
-    clock: Duration,
-    namespaces: HashMap<Box<str>, OfNamespace>,
-}
-
-#[derive(Debug, Default)]
-struct OfNamespace {
-    used: Duration,
-    waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
 /// The right to decide; the next one has it when this is dropped.
@@ -85,20 +59,26 @@ impl Turns {
 
     /// Whether decisions take turns now.
     pub(super) fn is_busy(&self) -> bool {
-        self.is_busy.load(Ordering::Relaxed)
+        self.is_busy.load(Ordering::Relaxed) && !self.end_when_calm(&mut self.lock())
+    }
+
+    /// Ends taking turns some time after the last long decision, also if nobody has had one since.
+    fn end_when_calm(&self, queue: &mut Queue) -> bool {
+        let is_calm = !queue.is_taken && queue.last_long.is_none_or(|last| last.elapsed() >= CALM);
+        if is_calm {
+            *queue = Queue::default();
+            self.is_busy.store(false, Ordering::Relaxed);
+        }
+        is_calm
     }
 
     /// Notes how long a decision without a turn took.
     pub(super) fn note(&self, source: &Arc<Source>, namespace: &str, time: Duration) {
         if is_long(time) {
-            self.note_long(Arc::as_ptr(source) as usize, namespace, time);
+            let mut queue = self.lock();
+            queue.charge(Arc::as_ptr(source) as usize, namespace, time, true);
+            self.is_busy.store(true, Ordering::Relaxed);
         }
-    }
-
-    #[cold]
-    fn note_long(&self, source: usize, namespace: &str, time: Duration) {
-        self.lock().charge(source, namespace, time, true);
-        self.is_busy.store(true, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -111,7 +91,6 @@ impl Turns {
         source: &Arc<Source>,
         namespace: &str,
     ) -> Result<Turn, NoTurn> {
-        self.is_busy.store(true, Ordering::Relaxed);
         let source = Arc::as_ptr(source) as usize;
         let (turn, is_free) = self.join(source, namespace)?;
         if is_free {
@@ -168,13 +147,13 @@ impl Turns {
         queue.namespace(source, namespace).waiting.push_back(give);
         queue.waiting += 1;
         let is_free = !std::mem::replace(&mut queue.is_taken, true);
+        self.is_busy.store(true, Ordering::Relaxed);
         Ok((turn, is_free))
     }
 
     fn pass_on(self: &Arc<Self>, turn: &Turn) {
-        let now = Instant::now();
         let mut queue = self.lock();
-        let time = now - turn.begun;
+        let time = turn.begun.elapsed();
         queue.charge(turn.source, &turn.namespace, time, is_long(time));
         while let Some((source, namespace, next)) = queue.next() {
             queue.waiting -= 1;
@@ -184,61 +163,13 @@ impl Turns {
             }
         }
         queue.is_taken = false;
-        if queue.last_long.is_none_or(|last| now - last >= CALM) {
-            *queue = Queue::default();
-            self.is_busy.store(false, Ordering::Relaxed);
-        }
+        self.end_when_calm(&mut queue);
     }
 }
 
 /// Whether a decision that ends now, after this time, took long of itself.
 fn is_long(time: Duration) -> bool {
     time >= LONG && worked::at_most() >= LONG
-}
-
-impl Queue {
-    fn namespace(&mut self, source: usize, namespace: &str) -> &mut OfNamespace {
-        let clock = self.clock;
-        let of_source = self
-            .sources
-            .entry(source)
-            .or_insert_with(|| OfSource { used: clock, ..OfSource::default() });
-        if of_source.namespaces.len() >= NAMESPACES {
-            of_source.namespaces.retain(|_, namespace| !namespace.waiting.is_empty());
-        }
-        let clock = of_source.clock;
-        of_source
-            .namespaces
-            .entry(namespace.into())
-            .or_insert_with(|| OfNamespace { used: clock, ..OfNamespace::default() })
-    }
-
-    fn charge(&mut self, source: usize, namespace: &str, time: Duration, is_long: bool) {
-        if is_long {
-            self.last_long = Some(Instant::now());
-        }
-        self.slice += time;
-        self.namespace(source, namespace).used += time;
-        if let Some(source) = self.sources.get_mut(&source) {
-            source.used += time;
-        }
-    }
-
-    /// Whose turn it is.
-    fn next(&mut self) -> Option<(usize, Box<str>, oneshot::Sender<Turn>)> {
-        let sources = self.sources.iter_mut().filter(|(_, source)| {
-            source.namespaces.values().any(|namespace| !namespace.waiting.is_empty())
-        });
-        let (&key, source) = sources.min_by_key(|(_, source)| source.used)?;
-        source.used = source.used.max(self.clock);
-        self.clock = source.used;
-        let waiting =
-            source.namespaces.iter_mut().filter(|(_, namespace)| !namespace.waiting.is_empty());
-        let (name, namespace) = waiting.min_by_key(|(_, namespace)| namespace.used)?;
-        namespace.used = namespace.used.max(source.clock);
-        source.clock = namespace.used;
-        Some((key, name.clone(), namespace.waiting.pop_front()?))
-    }
 }
 
 impl Drop for Turn {
@@ -335,6 +266,8 @@ mod tests {
         drop(turn);
         assert!(!turns.is_busy());
         assert!(decide(work));
+        std::thread::sleep(CALM);
+        assert!(!turns.is_busy(), "nobody asks for a turn");
     }
 
     #[tokio::test]

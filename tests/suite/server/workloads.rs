@@ -56,6 +56,21 @@ async fn review_at(client: &mut Client, path: &str, body: &str) -> (String, Valu
     receive(client).await
 }
 
+/// The warnings for this workload. There are none while decisions take turns, so it asks again.
+async fn warnings(client: &mut Client, object: &Value) -> Value {
+    let begun = Instant::now();
+    loop {
+        let (_, mut body) = review_at(client, "/validate", &workload_review(object)).await;
+        assert_eq!(body["response"]["allowed"], true);
+        let warnings = body["response"]["warnings"].take();
+        if !warnings.is_null() {
+            return warnings;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "no warnings without a pod's review");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 fn served<C: Cluster>(cluster: C, load: Load) -> crate::suite::server::listener::Server<C> {
     start(cluster, load, Limits::default(), MinVersion::Tls13)
 }
@@ -68,10 +83,7 @@ async fn a_workload_is_allowed_with_what_its_pods_will_meet() {
         review_at(&mut client, "/validate", &workload_review(&deployment("kv"))).await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
     assert_eq!(body["response"], json!({"uid": "u-1", "allowed": true}));
-    let (_, body) =
-        review_at(&mut client, "/validate", &workload_review(&deployment("missing"))).await;
-    let warnings = &body["response"]["warnings"];
-    assert_eq!(body["response"]["allowed"], true);
+    let warnings = warnings(&mut client, &deployment("missing")).await;
     assert!(
         warnings[0].as_str().unwrap().starts_with(
             "KS207 SecretProviderClass shop/missing is not yet there: until it is, pods of this \
@@ -111,6 +123,17 @@ async fn an_api_server_that_does_not_answer_delays_no_workload_beyond_its_second
     assert!(begun.elapsed() >= Duration::from_millis(500), "it asked");
     server.wait_for_metric("keysluice_requests_shed_total{limit=\"workloads\"} 1").await;
     server.wait_for_metric("keysluice_workload_reviews_total{outcome=\"unread\"} 1").await;
+}
+
+#[tokio::test]
+async fn after_a_long_review_warnings_come_back_without_a_pod() {
+    let server = served(cluster(), Load::default());
+    let mut client = server.connect().await;
+    let mut long = deployment("kv");
+    long["spec"]["template"]["metadata"]["annotations"] = json!({"a": "\n".repeat(500_000)});
+    let (head, _) = review_at(&mut client, "/validate", &workload_review(&long)).await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    warnings(&mut client, &deployment("missing")).await;
 }
 
 /// The look-ups of pods are others: a crowd of workloads takes none of them.
