@@ -32,6 +32,7 @@ man: ## Writes manual pages of keysluice into target/man
 	$(CARGO) run --quiet --example man -- target/man
 
 .PHONY: test
+# Each `cargo test` has --workspace: what `make test` built is not built again with fewer features.
 # Tests wait for timers and processes most of the time: three times as many threads as CPUs take a third of the time.
 test: export RUST_TEST_THREADS ?= 6
 test: ## Runs all tests that need only Rust and a C compiler
@@ -54,11 +55,11 @@ soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints
 .PHONY: test-hold
 test-hold: static ## Attacks the static webhook under the chart's memory limit, with three times the load of the known attacks, and checks times (root, cgroups)
 	KEYSLUICE_HOLD_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_HOLD_TIMED=1 KEYSLUICE_REQUIRE_CGROUP=1 \
-		$(CARGO) test --test tests -- --nocapture --test-threads 1 hold
+		$(CARGO) test --workspace --test tests -- --nocapture --test-threads 1 hold
 
 .PHONY: test-load
 test-load: ## Runs the two load tests longer: 60 s of certificate and CA rotation, 20 replacements of replicas
-	KEYSLUICE_LOAD_SECONDS=60 KEYSLUICE_LOAD_CYCLES=20 $(CARGO) test --test tests -- --nocapture no_review_fails
+	KEYSLUICE_LOAD_SECONDS=60 KEYSLUICE_LOAD_CYCLES=20 $(CARGO) test --workspace --test tests -- --nocapture no_review_fails
 
 .PHONY: test-sdk
 test-sdk: ## Reads a secret with Microsoft's SDKs for Rust, Python, Node, Go and Java (root or user namespaces; gets what is missing); LANGUAGES=… chooses
@@ -69,15 +70,15 @@ test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubern
 	tests/cluster/prepare
 	$(MAKE) --no-print-directory images
 	@$(ENCLOSURE); \
-	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
-	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+	$(CARGO) test --workspace --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
+	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test --workspace --test scenarios -- --ignored $(ONLY)
 
 .PHONY: test-peers
 test-peers: ## Follows the migration pages with the real cert-manager, CSI driver and Azure Workload Identity (as above; builds them once, some minutes); ONLY=… chooses
 	tests/cluster/prepare
 	$(MAKE) --no-print-directory images
 	@$(ENCLOSURE); export KEYSLUICE_PEERS; KEYSLUICE_PEERS=$$(tests/cluster/peers/build.sh); \
-	$(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+	$(CARGO) test --workspace --test scenarios -- --ignored $(ONLY)
 
 .PHONY: cluster-programs
 cluster-programs: ## Builds the programs of the tests on a cluster into the user's cache directory (root, Go; once, 10 minutes and more)
@@ -126,14 +127,14 @@ test-alerts: ## Checks alerts and dashboards: promtool, then a Prometheus that s
 	scripts/helm version --short
 	scripts/prometheus promtool --version
 	$(CARGO) build -p keysluice-injector
-	KEYSLUICE_NEED_PROMETHEUS=1 KEYSLUICE_NEED_HELM=1 $(CARGO) test --test tests -- monitoring::
+	KEYSLUICE_NEED_PROMETHEUS=1 KEYSLUICE_NEED_HELM=1 $(CARGO) test --workspace --test tests -- monitoring::
 
 .PHONY: dashboards
 dashboards: ## Draws docs/pictures/dashboard-*.svg from twelve minutes of a Prometheus that scrapes the real programs (needs Go and Python)
 	scripts/helm version --short
 	scripts/prometheus promtool --version
 	$(CARGO) build --profile demo -p keysluice -p keysluice-injector
-	$(CARGO) test --test tests -- --ignored --nocapture monitoring::picture::draws_the_dashboards
+	$(CARGO) test --workspace --test tests -- --ignored --nocapture monitoring::picture::draws_the_dashboards
 
 .PHONY: bench
 bench: static ## Measures the sidecar's size, memory, times and calls, and the webhook's speed
@@ -159,7 +160,7 @@ bench-webhook: static ## Measures the webhook's speed compared with a TLS echo s
 bench-memory: static ## Measures the webhook's memory, time to ready and first review with 0 to 50,000 ServiceAccounts (needs Go; builds Kubernetes once)
 	@set -e; if command -v go >/dev/null; then \
 		KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh) KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice \
-			$(CARGO) test -p keysluice-cluster --test api_server -- --nocapture --ignored figures; \
+			$(CARGO) test --workspace --test api_server -- --nocapture --ignored figures; \
 	else echo "go is not installed: memory with many ServiceAccounts not measured"; fi
 
 .PHONY: static
@@ -176,7 +177,7 @@ profile: ## Measures anew how often each branch of the webhook runs, for its sta
 
 .PHONY: test-static
 test-static: static ## Runs the sidecar's tests with the static binary
-	KEYSLUICE_TEST_BINARY=$(CURDIR)/target/static/keysluice-injector $(CARGO) test -p keysluice-injector --test injector
+	KEYSLUICE_TEST_BINARY=$(CURDIR)/target/static/keysluice-injector $(CARGO) test --workspace --test injector
 
 .PHONY: images
 images: static ## Builds the OCI archives of webhook and injector into target/images (needs buildah); ARCH as above
