@@ -121,7 +121,19 @@ pub(crate) async fn start_webhook(
         &url,
     ]
     .map(str::to_owned);
-    Webhook::start(&binaries.keysluice, &arguments, scratch).await.unwrap()
+    let begun = Instant::now();
+    loop {
+        match Webhook::start(&binaries.keysluice, &arguments, scratch).await {
+            // A connection of another test may have the port for a moment.
+            Err(error)
+                if format!("{error:#}").contains("Address already in use")
+                    && begun.elapsed() < Duration::from_secs(20) =>
+            {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            started => return started.unwrap(),
+        }
+    }
 }
 
 /// Asks the sidecar for a refresh, time and again, until its report is as it should be.
