@@ -62,7 +62,8 @@ impl Turns {
         self.is_busy.load(Ordering::Relaxed) && !self.end_when_calm(&mut self.lock())
     }
 
-    /// Ends taking turns some time after the last long decision, also if nobody has had one since.
+    /// Whether the last long decision is [`CALM`] ago; then turns end, whether or not a review asks
+    /// for one.
     fn end_when_calm(&self, queue: &mut Queue) -> bool {
         let is_calm = !queue.is_taken && queue.last_long.is_none_or(|last| last.elapsed() >= CALM);
         if is_calm {
@@ -152,8 +153,8 @@ impl Turns {
     }
 
     fn pass_on(self: &Arc<Self>, turn: &Turn) {
-        let mut queue = self.lock();
         let time = turn.begun.elapsed();
+        let mut queue = self.lock();
         queue.charge(turn.source, &turn.namespace, time, is_long(time));
         while let Some((source, namespace, next)) = queue.next() {
             queue.waiting -= 1;
@@ -267,7 +268,7 @@ mod tests {
         assert!(!turns.is_busy());
         assert!(decide(work));
         std::thread::sleep(CALM);
-        assert!(!turns.is_busy(), "nobody asks for a turn");
+        assert!(!turns.is_busy(), "it ends although no review asks for a turn");
     }
 
     #[tokio::test]
