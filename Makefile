@@ -34,7 +34,7 @@ man: ## Writes manual pages of keysluice into target/man
 .PHONY: test
 # Each `cargo test` has --workspace: what `make test` built is not built again with fewer features.
 # Tests wait for timers and processes most of the time: twice as many threads as CPUs halve the time.
-test: export RUST_TEST_THREADS ?= 4
+test: export RUST_TEST_THREADS ?= 8
 test: ## Runs all tests that need only Rust and a C compiler
 	$(CARGO) build -p keysluice-injector
 	$(CARGO) test --workspace

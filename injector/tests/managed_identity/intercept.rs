@@ -4,8 +4,9 @@
 //! Each test runs itself again in a new network namespace; that takes root, `unshare`, `setpriv`,
 //! `ip` and `bash`, and is skipped in words without.
 
-use super::{Answer, answer, free_port, plan};
+use super::{Answer, answer, plan};
 use crate::support::{CLIENT, Sidecar, TestEnv, loudly, put, stderr, until};
+use keysluice_emulator::free_port;
 use serde_json::{Value, json};
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -55,7 +56,7 @@ struct Pod {
 impl Pod {
     fn new() -> Self {
         let env = TestEnv::new();
-        let mut plan = plan(&env, free_port());
+        let mut plan = plan(&env, free_port().unwrap());
         plan["managedIdentity"]["intercept"] = true.into();
         let program = env.root.join("keysluice-injector");
         std::fs::copy(env.command(&plan, &[]).get_program(), &program).unwrap();

@@ -5,20 +5,16 @@ mod intercept;
 mod requests;
 
 use crate::support::{CLIENT, Sidecar, TENANT, TestEnv};
+use keysluice_emulator::free_port;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 const HEADER: &str = "0123456789abcdef0123456789abcdef";
 const OBJECT_ID: &str = "33333333-3333-3333-3333-333333333333";
 const RESOURCE_ID: &str = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/\
     userAssignedIdentities/web";
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn identity(env: &TestEnv, client_id: &str) -> Value {
     json!({"credential": {"kind": "federated", "clientId": client_id, "tenantId": TENANT,
@@ -52,7 +48,7 @@ struct Answer {
 
 impl<'e> Endpoint<'e> {
     fn start(env: &'e TestEnv) -> Self {
-        let port = free_port();
+        let port = free_port().unwrap();
         Self { sidecar: env.run_ready(&plan(env, port)), port }
     }
 

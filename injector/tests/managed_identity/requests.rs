@@ -1,8 +1,8 @@
 //! Tokens, refusals, and what Entra says.
 
-use super::{Endpoint, HEADER, OBJECT_ID, RESOURCE_ID, answer, free_port, get, identity, plan};
+use super::{Endpoint, HEADER, OBJECT_ID, RESOURCE_ID, answer, get, identity, plan};
 use crate::support::{CLIENT, TestEnv, put, stderr, until};
-use keysluice_emulator::{CallKind, Fault};
+use keysluice_emulator::{CallKind, Fault, free_port};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -48,7 +48,7 @@ fn a_pod_without_secrets_is_ready_at_once_and_gets_tokens_by_both_protocols() {
 #[test]
 fn only_identities_of_the_plan_get_tokens_and_never_the_default_in_their_place() {
     let env = TestEnv::new();
-    let port = free_port();
+    let port = free_port().unwrap();
     let mut plan = plan(&env, port);
     let other = "44444444-4444-4444-4444-444444444444";
     plan["managedIdentity"]["identities"].as_array_mut().unwrap().push(identity(&env, other));
@@ -74,7 +74,7 @@ fn only_identities_of_the_plan_get_tokens_and_never_the_default_in_their_place()
 #[test]
 fn without_a_default_a_request_must_name_its_identity() {
     let env = TestEnv::new();
-    let port = free_port();
+    let port = free_port().unwrap();
     let mut plan = plan(&env, port);
     plan["managedIdentity"]["identities"][0]["default"] = false.into();
     let endpoint = Endpoint { sidecar: env.run_ready(&plan), port };
@@ -117,7 +117,7 @@ fn a_failure_of_entra_is_told_with_its_code_and_is_not_repeated_at_once() {
     }
     assert_eq!(env.emulator.counts().tokens, 1);
     env.write_token("garbage");
-    let port = free_port();
+    let port = free_port().unwrap();
     let mut other = plan(&env, port);
     other["runDirectory"] = "/run/other".into();
     let other = Endpoint { sidecar: env.run_ready(&other), port };
@@ -206,7 +206,7 @@ fn a_port_that_is_taken_is_named() {
 #[test]
 fn a_command_that_ends_serves_no_endpoint() {
     let env = TestEnv::new();
-    let output = env.output(&plan(&env, free_port()), &["once"]);
+    let output = env.output(&plan(&env, free_port().unwrap()), &["once"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("KS692"), "{}", stderr(&output));
 }
@@ -214,7 +214,7 @@ fn a_command_that_ends_serves_no_endpoint() {
 #[test]
 fn a_sidecar_with_files_serves_both_and_starts_again_on_its_port() {
     let env = TestEnv::new();
-    let port = free_port();
+    let port = free_port().unwrap();
     let mut plan = env.plan(&[env.file("db", "db")]);
     plan["managedIdentity"] = super::plan(&env, port)["managedIdentity"].clone();
     for _ in 0..2 {

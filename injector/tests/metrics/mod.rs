@@ -2,15 +2,10 @@
 
 use crate::support::{TestEnv, until};
 use keysluice_emulator::seed::SecretSeed;
-use keysluice_emulator::{CallKind, Fault};
+use keysluice_emulator::{CallKind, Fault, free_port};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-
-/// Nothing else listens there a moment later, most probably.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn scraped(port: u16) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -29,7 +24,7 @@ fn value(text: &str, start: &str) -> Option<u64> {
 }
 
 fn plan_with_port(env: &TestEnv, files: &[Value]) -> (Value, u16) {
-    let (mut plan, port) = (env.plan(files), free_port());
+    let (mut plan, port) = (env.plan(files), free_port().unwrap());
     plan["metricsPort"] = port.into();
     (plan, port)
 }

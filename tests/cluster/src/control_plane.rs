@@ -2,12 +2,11 @@
 //! (`components/`), on free ports of the loopback. Up in a few seconds, gone with the value.
 
 use anyhow::{Context as _, bail};
+use keysluice_emulator::free_port;
 use reqwest::{Certificate, Client, Method};
 use serde_json::{Value, json};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -247,18 +246,4 @@ fn spawn(
         .stderr(log)
         .kill_on_drop(true);
     command.spawn().with_context(|| format!("starting {name} from {}", components.display()))
-}
-
-/// A port outside the range from which the kernel takes ports for connections (32768 and above), so
-/// that none takes it before the server listens.
-fn free_port() -> anyhow::Result<u16> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 6000)?;
-    for _ in 0..6000 {
-        let port = 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed) % 6000) % 6000 * 2;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no port between 20000 and 32000 is free")
 }

@@ -3,9 +3,9 @@
 use super::teller::Teller;
 use anyhow::{Context as _, ensure};
 use keysluice_demo::{Binaries, GUIDES, Pod, Stage, Webhook};
-use keysluice_emulator::Emulator;
+use keysluice_emulator::{Emulator, free_port};
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -76,11 +76,6 @@ fn manifest(port: u16) -> Value {
             "containers": [{"name": "app", "image": "registry.example/legacy:1"}]
         }
     })
-}
-
-/// One that was free a moment ago: there are no network namespaces here.
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// What an SDK does: two variables, one request.

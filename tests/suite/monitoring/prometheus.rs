@@ -1,8 +1,8 @@
 //! The real Prometheus: what it scrapes and evaluates, its process, its answers.
 
 use crate::suite::chart::helm::root;
-use crate::suite::plans::free_port;
 use keysluice_demo::Process;
+use keysluice_emulator::free_port;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -136,7 +136,7 @@ impl Prometheus {
                 "scrape_timeout": interval},
             "rule_files": [rules], "scrape_configs": jobs});
         write(&configured, &configuration);
-        let address = format!("127.0.0.1:{}", free_port());
+        let address = format!("127.0.0.1:{}", free_port().unwrap());
         let mut command = tokio::process::Command::new(program);
         command.arg("--config.file").arg(configured);
         command.arg("--storage.tsdb.path").arg(directory.join("data"));

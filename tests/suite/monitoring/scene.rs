@@ -1,10 +1,10 @@
 //! Two webhooks, sidecars with a metrics port, three vaults, and what an API server knows of them.
 
 use super::prometheus::Container;
-use crate::suite::plans::{free_port, start_webhook};
+use crate::suite::plans::start_webhook;
 use crate::suite::support::api_server::ApiServer;
 use keysluice_demo::{Binaries, Pod, Stage, TENANT, Webhook};
-use keysluice_emulator::{Config, Emulator, Fault};
+use keysluice_emulator::{Config, Emulator, Fault, free_port};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,7 +153,8 @@ impl Scene {
             let pod = format!("keysluice-{number}");
             let scratch = stage.path().join(&pod);
             std::fs::create_dir(&scratch).unwrap();
-            let webhook = start_webhook(&binaries, &server, &emulator, &scratch, free_port()).await;
+            let webhook =
+                start_webhook(&binaries, &server, &emulator, &scratch, free_port().unwrap()).await;
             containers.push(admin(NAMESPACE, &pod, webhook.admin_address()));
             webhooks.push(webhook);
         }
@@ -176,7 +177,7 @@ impl Scene {
         };
         for workload in &WORKLOADS {
             for name in workload.pods() {
-                let port = free_port();
+                let port = free_port().unwrap();
                 scene.start(workload, &name, port).await.wait_until_ready().await.unwrap();
                 scene.contains(workload, &name, Some(port));
             }

@@ -8,7 +8,7 @@ mod hostile;
 use crate::suite::support::api_server::ApiServer;
 use crate::suite::support::binaries;
 use keysluice_demo::{Binaries, GUIDES, Pod, Reviewed, Stage, TENANT, Webhook};
-use keysluice_emulator::{Config, Emulator};
+use keysluice_emulator::{Config, Emulator, free_port};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
@@ -59,7 +59,7 @@ impl Scene {
             world.documents.insert("/.well-known/openid-configuration".to_owned(), discovery);
             world.documents.insert("/openid/v1/jwks".to_owned(), emulator.jwks());
         }
-        let port = free_port();
+        let port = free_port().unwrap();
         let webhook = start_webhook(&binaries, &server, &emulator, stage.path(), port).await;
         Self { stage, emulator, server, binaries, webhook, port }
     }
@@ -90,11 +90,6 @@ impl Scene {
     }
 }
 
-/// Nothing else listens there a moment later, most probably.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Asks this API server, and gives running pods their Plans at this port.
 pub(crate) async fn start_webhook(
     binaries: &Binaries,
@@ -121,19 +116,7 @@ pub(crate) async fn start_webhook(
         &url,
     ]
     .map(str::to_owned);
-    let begun = Instant::now();
-    loop {
-        match Webhook::start(&binaries.keysluice, &arguments, scratch).await {
-            // A connection of another test may have the port for a moment.
-            Err(error)
-                if format!("{error:#}").contains("Address already in use")
-                    && begun.elapsed() < Duration::from_secs(20) =>
-            {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            started => return started.unwrap(),
-        }
-    }
+    Webhook::start(&binaries.keysluice, &arguments, scratch).await.unwrap()
 }
 
 /// Asks the sidecar for a refresh, time and again, until its report is as it should be.

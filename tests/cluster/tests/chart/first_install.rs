@@ -4,7 +4,8 @@
 use super::helm::{Helm, get, root};
 use super::node::{Node, controllers};
 use super::pods::{asking, pod};
-use super::stage::{CONFIGURATION, NAMESPACE, Stage, environment, free_port, path};
+use super::stage::{CONFIGURATION, NAMESPACE, Stage, environment, path};
+use keysluice_emulator::free_port;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -20,7 +21,7 @@ const INJECTOR_IMAGE: &str = "ghcr.io/keysluice/injector";
 /// A webhook under the name and with the entry of Azure Workload Identity's, that does what that
 /// does.
 async fn azure_workload_identity(stage: &Stage) -> Child {
-    let (port, authority) = (free_port(), stage.directory.path().join("theirs.pem"));
+    let (port, authority) = (free_port().unwrap(), stage.directory.path().join("theirs.pem"));
     let objects = stage.directory.path().join("account.json");
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {"name": "default", "namespace": "default", "annotations":

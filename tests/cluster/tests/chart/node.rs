@@ -2,7 +2,8 @@
 //! namespace.
 
 use super::helm::get;
-use super::stage::{NAMESPACE, Stage, environment, free_port};
+use super::stage::{NAMESPACE, Stage, environment};
+use keysluice_emulator::free_port;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ pub(crate) async fn controllers(stage: &Stage) -> Child {
     command.args(["--controllers=*,-nodeipam", "--leader-elect=false", "--bind-address=127.0.0.1"]);
     command.args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
     command.args([
-        format!("--secure-port={}", free_port()),
+        format!("--secure-port={}", free_port().unwrap()),
         format!("--cert-dir={}", stage.directory.path().display()),
     ]);
     let log = std::fs::File::create(stage.directory.path().join("controllers.log")).unwrap();

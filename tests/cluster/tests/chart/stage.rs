@@ -342,7 +342,3 @@ pub(crate) fn certificate() -> String {
     BASE64_STANDARD
         .encode(rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap().cert.pem())
 }
-
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}

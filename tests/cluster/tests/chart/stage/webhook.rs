@@ -1,11 +1,12 @@
 //! The webhook as a process beside the API server, and where the API server is led.
 
 use super::{
-    CONFIGURATION, IDENTITY_BINDING, NAMESPACE, PATIENCE, Stage, WORKLOADS, environment, free_port,
-    manifest, path,
+    CONFIGURATION, IDENTITY_BINDING, NAMESPACE, PATIENCE, Stage, WORKLOADS, environment, manifest,
+    path,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use keysluice_emulator::free_port;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ impl Stage {
             "--workload-configuration=keysluice-workloads",
             "--tls-name=keysluice.keysluice-system.svc",
         ];
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin) = (free_port().unwrap(), free_port().unwrap());
         let metadata = json!({"name": "keysluice", "namespace": NAMESPACE});
         let mut service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata});
         service["spec"] = json!({"type": "ExternalName", "externalName": "localhost"});
@@ -76,7 +77,7 @@ impl Stage {
 
     /// Starts the webhook with the chart's rights, and leads the API server to it on the loopback.
     pub(crate) async fn start(&self, options: &[&str]) -> Webhook {
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin) = (free_port().unwrap(), free_port().unwrap());
         let webhook = self.launch(port, admin, options).await;
         // The Service leads nowhere without a node.
         self.lead(&json!({"url": format!("https://127.0.0.1:{port}/mutate-v1-pod")})).await;
