@@ -176,8 +176,10 @@ profile: ## Measures anew how often each branch of the webhook runs, for its sta
 	./scripts/hot/profile
 
 .PHONY: test-static
+test-static: export KEYSLUICE_TEST_BINARY = $(CURDIR)/target/static/keysluice-injector
 test-static: static ## Runs the sidecar's tests with the static binary
-	KEYSLUICE_TEST_BINARY=$(CURDIR)/target/static/keysluice-injector $(CARGO) test --workspace --test injector
+	$(CARGO) test --workspace --test injector -- --nocapture --test-threads 1 figures::
+	$(CARGO) test --workspace --test injector -- --test-threads 8 --skip figures::
 
 .PHONY: images
 images: static ## Builds the OCI archives of webhook and injector into target/images (needs buildah); ARCH as above
