@@ -88,7 +88,7 @@ metrics! {
     pub connections: Gauge,
         "connections", "Open connections";
     pub handshake_failures: Counter,
-        "tls_handshake_failures", "Connections that never got through the TLS handshake";
+        "tls_handshake_failures", "Connections whose TLS handshake failed";
     pub panics: Counter,
         "panics", "Decisions that panicked";
     certificate_expiry: Gauge,
@@ -99,14 +99,13 @@ metrics! {
         "When our own CA expires, in seconds since 1970; 0 with certificates from elsewhere";
     certificate_changes: Family<ChangeLabels, Counter>,
         "certificate_changes",
-        "What became of our own CA, its certificate and caBundle, or of the files of --tls-dir and \
-         --client-ca";
+        "Changes of the webhook's own CA, its certificate and caBundle, or of the files of \
+         --tls-dir and --client-ca, by result";
     cache_objects: Family<CacheLabels, Gauge>,
         "cache_objects", "Objects of the API server that are known";
     cache_age: Family<CacheLabels, Gauge>,
         "cache_age_seconds",
-        "Since the API server last said anything of them, in seconds; a bookmark comes every \
-         minute";
+        "Seconds since the last event of the watch of this cache; a bookmark comes every minute";
     cache_synced: Family<CacheLabels, Gauge>,
         "cache_synced", "Whether the cache was complete once: from then on it answers";
     log_level: Gauge,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cloud::Cloud;
+use crate::mutate::WithoutDriver;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -119,7 +120,12 @@ fn the_needs_of_a_pod_are_its_account_and_its_classes() {
     let incoming = read(body.as_bytes()).unwrap();
     assert_eq!(
         incoming.needs(&settings()),
-        Needs { service_account: Some("sa"), classes: vec!["kv"], csi_driver: true }
+        Needs {
+            service_account: Some("sa"),
+            csi_driver: true,
+            without_driver: WithoutDriver { service_account: Some("sa"), classes: vec!["kv"] },
+            ..Needs::default()
+        }
     );
     assert_eq!(incoming.namespace(), "default");
 }

@@ -4,8 +4,8 @@ use super::Failure;
 use super::manifest_pods::ManifestPod;
 use super::misspelt;
 use crate::admission::{self, Answer, Outcome};
-use crate::cluster;
 use crate::cluster::manifests::{Document, Manifests, dotted, unquoted};
+use crate::cluster::{self, Cluster as _};
 use crate::mutate::{LabelPlaces, USE_LABEL};
 use crate::patch::Patch;
 use crate::reason;
@@ -33,6 +33,8 @@ pub(super) async fn decide(
     let body = serde_json::to_vec(&review)?;
     let incoming = admission::read(&body)?;
     let needs = incoming.needs(settings);
+    let has_driver = needs.csi_driver && cluster.csi_driver_installed().await?;
+    let needs = needs.with_driver(has_driver);
     let accounts = needs.service_account.iter().map(|name| ("ServiceAccount", *name));
     let mut objects =
         accounts.chain(needs.classes.iter().map(|name| ("SecretProviderClass", *name)));
@@ -40,7 +42,7 @@ pub(super) async fn decide(
     {
         return Ok(denied(reason::KS736, why.to_owned()));
     }
-    let facts = cluster::facts(cluster, incoming.namespace(), &needs).await?;
+    let facts = cluster::facts(cluster, incoming.namespace(), needs.clone()).await?;
     let mut answer = incoming.answer(settings, &facts);
     let code = answer.reason.map(|reason| reason.code);
     if let Some(message) = &mut answer.message {

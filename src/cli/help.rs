@@ -40,8 +40,8 @@ const ROWS: &[Row] = &[
             ("a manifest, with the objects that it refers to", "{} explain -f app.yaml classes/"),
             (
                 "what would happen to everything that runs",
-                "kubectl get deploy,sts,ds,cronjob,job,sa,secretproviderclass -A -o yaml |\n    {} \
-                 explain -f -",
+                "kubectl get deploy,sts,ds,cronjob,job,sa,secretproviderclass,csidriver -A \
+                 -o yaml |\n    {} explain -f -",
             ),
             ("the whole diff of the pods", "{} explain -f app.yaml -o diff"),
         ],

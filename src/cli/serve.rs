@@ -65,8 +65,8 @@ pub(super) struct Serve {
     /// Seconds for which a stopping server accepts connections, while its endpoint is removed.
     #[arg(long, env = "KEYSLUICE_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
     drain_seconds: u64,
-    /// Memory limit of the process, which bounds what it holds for callers: bytes, or 128Mi.
-    /// Without it the limit of the process's own cgroup is used.
+    /// Memory limit of the process, which bounds what it holds for callers: bytes, or 128Mi; at
+    /// least 64Mi and at most 1Gi count. Without it the limit of the process's own cgroup is used.
     #[arg(long, env = "KEYSLUICE_MEMORY_LIMIT", value_name = "BYTES")]
     memory_limit: Option<Budget>,
     /// Level of the log; `PUT /log-level` changes it at run time.

@@ -10,7 +10,7 @@ use crate::coded::coded;
 use crate::mutate::{ClassFact, Facts, Needs, ServiceAccount};
 use crate::reason;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -116,8 +116,16 @@ pub(crate) const MOST_READS: usize = 8;
 pub async fn facts<C: Cluster>(
     cluster: &C,
     namespace: &str,
-    needs: &Needs<'_>,
+    needs: Needs<'_>,
 ) -> Result<Facts, ClusterError> {
+    let mut driver = All::of(needs.csi_driver.then(|| cluster.csi_driver_installed()));
+    // Nearly always it is known at once; else everything is read side by side.
+    let known = poll_fn(|cx| Poll::Ready(Pin::new(&mut driver).poll(cx))).await;
+    let (is_known, installed) = match known {
+        Poll::Ready(driver) => (true, driver?.into_iter().any(|installed| installed)),
+        Poll::Pending => (false, false),
+    };
+    let needs = needs.with_driver(installed);
     if needs.classes.len() > MOST_READS {
         let mut unknown = needs.classes.iter().filter(|name| !cluster.knows_class(namespace, name));
         if let Some(name) = unknown.next() {
@@ -138,9 +146,14 @@ pub async fn facts<C: Cluster>(
         let class = cluster.provider_class(namespace, &name).await?;
         Ok((name, class))
     }));
-    let driver = All::of(needs.csi_driver.then(|| cluster.csi_driver_installed()));
-    let (service_account, classes, driver) = tokio::try_join!(account, classes, driver)?;
-    let csi_driver_installed = driver.into_iter().any(|installed| installed);
+    let driver = async {
+        if is_known {
+            return Ok(installed);
+        }
+        driver.await.map(|driver| driver.into_iter().any(|installed| installed))
+    };
+    let (service_account, classes, csi_driver_installed) =
+        tokio::try_join!(account, classes, driver)?;
     Ok(Facts { service_account, classes: classes.into_iter().collect(), csi_driver_installed })
 }
 

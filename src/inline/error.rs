@@ -19,9 +19,9 @@ coded! {
     #[derive(Debug, thiserror::Error)]
     pub enum InlineCause {
         /// Not a reference.
-        #[error("{value:?} is not a reference to a vault object: {problem}")]
+        #[error("{value} is not a reference to a vault object: {problem}")]
         [KS152] Form {
-            /// The value.
+            /// The value in quotes, or that it is not shown.
             value: String,
             /// What is wrong with it.
             problem: String,
@@ -39,7 +39,7 @@ coded! {
             value: String,
         },
         /// A word of the query that nobody reads.
-        #[error("{key:?} is not a word of the query, which knows: {known}")]
+        #[error("{key:?} is not a query parameter; known are: {known}")]
         [KS154] UnknownKey {
             /// The word.
             key: String,
@@ -128,8 +128,19 @@ coded! {
 }
 
 impl InlineCause {
+    /// Who writes the secret itself instead of a reference must not find it in a log.
     pub(super) fn form(value: &str, problem: impl Into<String>) -> Self {
-        Self::Form { value: cut(value), problem: problem.into() }
+        let is_meant = value.is_empty()
+            || ["kv://", "secrets/", "keys/", "certificates/"]
+                .iter()
+                .any(|start| value.starts_with(start))
+            || value.starts_with("https://") && value.contains(".vault.") && !value.contains('@');
+        let value = if is_meant {
+            format!("{:?}", cut(value))
+        } else {
+            "the value (not shown: it may be a secret)".to_owned()
+        };
+        Self::Form { value, problem: problem.into() }
     }
 }
 

@@ -119,5 +119,6 @@ fn object_type(kind: &str) -> Result<ObjectType, String> {
     }
     let nearest = spelling::nearest(kind, &KINDS.map(|(known, _)| known), 4);
     let hint = nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    Err(format!("{:?} is not secrets, keys or certificates{hint}", cut(kind)))
+    // Not shown: it may be the beginning of a secret.
+    Err(format!("its path begins with something else than secrets, keys or certificates{hint}"))
 }

@@ -117,8 +117,8 @@ fn what_is_wrong_is_refused_with_annotation_value_and_fix() {
         (
             "kv://kv-1/secret/db",
             "KS152 annotation keysluice.dev/file.db: \"kv://kv-1/secret/db\" \
-            is not a reference to a vault object: \"secret\" is not secrets, keys or certificates; \
-            did you mean secrets?",
+            is not a reference to a vault object: its path begins with something else than \
+            secrets, keys or certificates; did you mean secrets?",
         ),
         ("secrets/db/1/2", "KS152"),
         ("secrets/d_b", "KS152 annotation keysluice.dev/file.db: object name \"d_b\" is not"),
@@ -126,8 +126,8 @@ fn what_is_wrong_is_refused_with_annotation_value_and_fix() {
         ("secrets/db#x", "KS152"),
         (
             "secrets/db?mod=0400",
-            "KS154 annotation keysluice.dev/file.db: \"mod\" is not a word of \
-            the query, which knows: mode, path, ",
+            "KS154 annotation keysluice.dev/file.db: \"mod\" is not a query \
+            parameter; known are: mode, path, ",
         ),
         (
             "secrets/db?mode=rw",
@@ -310,5 +310,21 @@ fn a_template_is_made_of_inline_files() {
     ] {
         let error = templates(key, text).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_place_of_a_reference_is_not_repeated() {
+    for value in [
+        "hunter2",
+        "hunter2/x",
+        "hunter2?x=hunter2",
+        "postgres://app:hunter2@db/shop",
+        "https://app:hunter2@example.com/",
+        "hunter2/hunter2/hunter2/hunter2",
+    ] {
+        let error = file(value).unwrap_err();
+        assert!(error.starts_with("KS152 annotation keysluice.dev/file.db: the value"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 }

@@ -125,7 +125,8 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: "keysluice.dev/cpu-limit",
         takes: "a quantity above 0 and of at least keysluice.dev/cpu-request, such as 100m",
-        effect: "CPU limit of the sidecar (default none)",
+        effect: "CPU limit of the sidecar (default: `injector.cpuLimit`; 100m if that is empty and \
+                 the pod Guaranteed)",
         set: |read, value| {
             store(&mut read.cpu_limit, cpu_limit(value, read.cpu_request.as_deref()))
         },
@@ -133,7 +134,7 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: "keysluice.dev/cpu-request",
         takes: "a quantity of at most keysluice.dev/cpu-limit, such as 10m",
-        effect: "CPU that the sidecar requests (default 1m)",
+        effect: "CPU that the sidecar requests (default: `injector.cpuRequest`)",
         set: |read, value| {
             store(&mut read.cpu_request, cpu_request(value, read.cpu_limit.as_deref()))
         },

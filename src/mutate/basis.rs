@@ -47,6 +47,9 @@ pub(super) struct Basis {
     pub(super) secrets: BTreeSet<String>,
 }
 
+/// The field [`Basis::token_file`].
+pub(super) const TOKEN_FILE: &str = "tokenFile";
+
 /// What the sidecar of a pod was made with.
 pub(super) struct Made<'m, 'a> {
     pub(super) served: &'m Served<'a>,

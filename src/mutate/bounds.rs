@@ -8,7 +8,7 @@ use crate::coded::coded;
 use crate::pod::{Csi, Pod};
 
 /// Containers of all kinds; a node runs a few hundred.
-const MAX_CONTAINERS: usize = 1000;
+pub(super) const MAX_CONTAINERS: usize = 1000;
 
 coded! {
     /// What is larger than any cluster stores or runs.

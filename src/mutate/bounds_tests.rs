@@ -1,6 +1,8 @@
 use super::super::testing::{account, csi_volume, facts, labelled, run, run_with, settings};
 use super::*;
+use crate::mutate::Facts;
 use crate::patch::STORED_LIMIT_BYTES;
+use crate::settings::Settings;
 use keysluice_plan::is_label;
 use serde_json::{Value, json};
 
@@ -144,4 +146,86 @@ fn only_a_label_names_a_volume() {
         run(&labelled("pod", json!({"containers": [{"name": "app"}], "volumes": [volume]})))
             .unwrap();
     assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 2, "not ours");
+}
+
+/// The error for a pod that takes work to read; without optimisation this is a hundred times faster
+/// than comparing all with all.
+#[expect(clippy::disallowed_methods, reason = "it measures time")]
+fn refused_soon(pod: &Value, facts: &Facts, settings: &Settings) -> String {
+    let begun = std::time::Instant::now();
+    let error = run_with(pod, settings, facts).map(|_| ()).unwrap_err();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}: {error}", begun.elapsed());
+    error
+}
+
+/// So many names of three letters, each once.
+fn names(count: u32) -> impl Iterator<Item = String> {
+    let letter = |number: u32| char::from(b'a' + u8::try_from(number % 26).unwrap());
+    (0..count).map(move |number| {
+        let letters = [number / 17_576, number / 676, number / 26, number].map(letter);
+        letters.iter().collect()
+    })
+}
+
+#[test]
+fn annotations_with_tens_of_thousands_of_names_are_read_in_one_pass() {
+    let list = names(50_000).collect::<Vec<_>>().join(",");
+    let mut pod = labelled("pod", json!({"containers": containers(1000)}));
+    pod["metadata"]["annotations"] =
+        json!({"keysluice.dev/file.a": "kv://vault-1/secrets/a", "keysluice.dev/containers": list});
+    let error = refused_soon(&pod, &facts(), &settings());
+    assert!(error.starts_with("KS209 ") && error.contains("keysluice.dev/containers"), "{error}");
+    let ids = names(25_000).map(|name| format!("{name}={name}-id")).collect::<Vec<_>>().join(";");
+    pod["metadata"]["annotations"] = json!({"keysluice.dev/client-ids": ids,
+        "keysluice.dev/managed-identity-endpoint": "true"});
+    let error = refused_soon(&pod, &facts(), &settings());
+    assert!(error.starts_with("KS2") && error.len() < 1000, "{error}");
+    let many = (0..7000).map(|index| format!("{index:08x}-0000-0000-0000-000000000000"));
+    pod["metadata"]["annotations"] = json!({
+        "keysluice.dev/managed-identity-endpoint": "true",
+        "keysluice.dev/managed-identities": many.collect::<Vec<_>>().join(";")});
+    let error = refused_soon(&pod, &facts(), &settings());
+    assert!(error.contains("keysluice.dev/managed-identities"), "{error}");
+}
+
+#[test]
+fn more_inline_variables_than_a_plan_has_room_for_cost_no_container_anything() {
+    let mut pod = labelled("pod", json!({"containers": containers(1000)}));
+    pod["metadata"]["annotations"] = json!({"keysluice.dev/vault": "vault-1"});
+    for name in names(5000) {
+        pod["metadata"]["annotations"][format!("keysluice.dev/env.{name}")] = json!("secrets/a");
+    }
+    let error = refused_soon(&pod, &facts(), &settings());
+    assert!(error.starts_with("KS214 the pod has more than 1000 files and variables"), "{error}");
+}
+
+#[test]
+fn a_patch_that_is_too_large_ends_what_makes_it_larger() {
+    let text = "$(".repeat(1000);
+    let env = |count: usize| -> Value {
+        (0..count).map(|index| json!({"name": format!("E{index}"), "value": text})).collect()
+    };
+    let many: Value =
+        (0..1000).map(|index| json!({"name": format!("c{index}"), "env": env(1)})).collect();
+    for mode in ["file", "exec"] {
+        let mut pod = labelled("pod", json!({"containers": many.clone()}));
+        for name in names(500) {
+            pod["metadata"]["annotations"][format!("keysluice.dev/env.{name}")] =
+                json!("kv://vault-1/secrets/a");
+        }
+        pod["metadata"]["annotations"]["keysluice.dev/env-mode"] = json!(mode);
+        let error = refused_soon(&pod, &facts(), &settings());
+        let expected = if mode == "file" { "KS220 " } else { "KS26" };
+        assert!(error.starts_with(expected), "{mode}: {error}");
+    }
+}
+
+#[test]
+fn a_volume_with_the_name_of_one_of_ours_is_refused() {
+    for name in crate::mutate::names::OWN_VOLUMES {
+        let volumes = json!([csi_volume("v", "kv"), {"name": name, "emptyDir": {}}]);
+        let pod = labelled("pod", json!({"containers": [{"name": "app"}], "volumes": volumes}));
+        let error = run(&pod).map(|_| ()).unwrap_err();
+        assert!(error.starts_with("KS206 /spec/volumes/1/name"), "{name}: {error}");
+    }
 }

@@ -31,7 +31,7 @@ pub struct Context<'a> {
 }
 
 /// What the cluster must be asked before [`mutate`](super::mutate) can decide.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs<'a> {
     /// The ServiceAccount, if any of it matters.
     pub service_account: Option<&'a str>,
@@ -39,6 +39,34 @@ pub struct Needs<'a> {
     pub classes: Vec<&'a str>,
     /// Whether the CSI driver's presence matters.
     pub csi_driver: bool,
+    /// What matters only where the driver is not installed: its pods do not wait for it.
+    pub without_driver: WithoutDriver<'a>,
+}
+
+/// What must be asked where the CSI driver is not installed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WithoutDriver<'a> {
+    /// As in [`Needs`].
+    pub service_account: Option<&'a str>,
+    /// As in [`Needs`].
+    pub classes: Vec<&'a str>,
+}
+
+impl<'a> Needs<'a> {
+    /// The number of classes that may be read.
+    pub fn class_count(&self) -> usize {
+        self.classes.len() + self.without_driver.classes.len()
+    }
+
+    /// The same once it is known whether the driver is installed.
+    pub fn with_driver(mut self, is_installed: bool) -> Self {
+        let WithoutDriver { service_account, classes } = std::mem::take(&mut self.without_driver);
+        if !is_installed {
+            self.service_account = self.service_account.or(service_account);
+            self.classes.extend(classes);
+        }
+        self
+    }
 }
 
 /// What the cluster says about a class.

@@ -11,6 +11,7 @@ use super::inline_cause::PodInlineCause;
 use super::mutation::{Mutation, Note};
 use super::names::{ENV_FROM_VOLUME, ENV_VOLUME, INLINE_VOLUME};
 use super::refusal::{Cause, Refusal, cut};
+use super::secrets::Total;
 use super::served::{SecretVolume, Served};
 use super::{identity, inline_targets, operating_system};
 use crate::inline::{self, Entry, InlineError};
@@ -112,8 +113,9 @@ pub(super) fn select<'a>(
         let plan = of_class(pod, name, annotations, context, !is_exec, mutation)?;
         plans.push((ENV_FROM_VOLUME, plan));
     }
-    let mut variables = Vec::new();
+    let (mut variables, mut total) = (Vec::new(), Total::of_annotations());
     for (name, plan) in plans {
+        total.add(&plan)?;
         let is_files = name == INLINE_VOLUME;
         if !is_files {
             variables.extend(plan.files.iter().map(|file| Variable {

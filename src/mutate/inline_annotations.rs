@@ -1,8 +1,9 @@
 //! The values of the annotations for inline files and variables.
 
+use super::bounds::MAX_CONTAINERS;
 use crate::settings::EnvMode;
 use keysluice_plan::{RelativePath, is_label, is_object_name};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What precedes the name of a file.
 pub(super) const FILE_PREFIX: &str = "keysluice.dev/file.";
@@ -137,15 +138,18 @@ pub(super) fn is_within(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// `app, worker`; each counts once.
+/// `app, worker`; each counts once. No pod has more than [`MAX_CONTAINERS`].
 pub(super) fn containers(value: &str) -> Option<Vec<String>> {
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut known) = (Vec::new(), BTreeSet::new());
     for name in value.split(',').map(str::trim) {
         if !is_label(name) {
             return None;
         }
-        if !names.iter().any(|known| known == name) {
+        if known.insert(name) {
             names.push(name.to_owned());
+        }
+        if names.len() > MAX_CONTAINERS {
+            return None;
         }
     }
     Some(names)

@@ -2,7 +2,7 @@
 //! starts theirs.
 
 use super::entries::{FileKeyEntry, FileKeyRefEntry, FileKeySource, MountEntry};
-use super::expansion::refers_to;
+use super::expansion::{Occurrences, references};
 use super::inline::{Inline, Variable};
 use super::inline_annotations::{covered_by, is_within};
 use super::inline_cause::PodInlineCause;
@@ -12,6 +12,7 @@ use super::refusal::{Refusal, cut};
 use crate::pod::{Container, Pod, Pointer, VolumeMount};
 use crate::reason;
 use crate::settings::EnvMode;
+use std::collections::BTreeSet;
 
 /// The program in a container, and the directories of its variables.
 const PROGRAM: &str = "/run/keysluice/exec/keysluice-injector";
@@ -25,9 +26,14 @@ pub(super) fn give(pod: &Pod<'_>, inline: &Inline, mutation: &mut Mutation) -> R
     if let Some((path, directory)) = covered {
         return Err(PodInlineCause::Covers { path: cut(path), directory }.into());
     }
+    let targets: BTreeSet<_> = inline.targets.iter().copied().collect();
+    let names: BTreeSet<_> = inline.variables.iter().map(|variable| &*variable.name).collect();
     let mut all = pod.all_containers();
-    while let Some((pointer, container)) = all.find(|(pointer, _)| inline.targets.contains(pointer))
-    {
+    while let Some((pointer, container)) = all.find(|(pointer, _)| targets.contains(pointer)) {
+        // It is refused; a pod may have a thousand variables for each of a thousand containers.
+        if mutation.patch.is_too_large() {
+            break;
+        }
         let mut mounts = Mounts { pod, pointer, container, mutation };
         if let Some(path) = &inline.mount_path {
             mounts.add(INLINE_VOLUME, path)?;
@@ -37,10 +43,13 @@ pub(super) fn give(pod: &Pod<'_>, inline: &Inline, mutation: &mut Mutation) -> R
         }
         match inline.env_mode {
             EnvMode::File => {
-                let variables = inline.variables.iter();
-                variables.for_each(|variable| add_entry(pointer, container, variable, mutation));
+                let env = container.env.as_deref().unwrap_or_default();
+                let occurrences = Occurrences::of(env, &names);
+                for variable in &inline.variables {
+                    add_entry(pointer, container, variable, &occurrences, mutation);
+                }
             }
-            EnvMode::Exec => wrap(pod, pointer, container, inline, mutation)?,
+            EnvMode::Exec => wrap(pod, pointer, container, inline, &names, mutation)?,
         }
     }
     Ok(())
@@ -91,7 +100,7 @@ impl Mounts<'_, '_, '_> {
         let entry = MountEntry { name: volume, mount_path: path, read_only: true };
         self.mutation.patch.insert((pointer, "/volumeMounts"), has_list.then_some(0), 0, entry);
         if !has_list {
-            self.mutation.new_mounts.push(pointer);
+            self.mutation.new_mounts.insert(pointer);
         }
         Ok(())
     }
@@ -119,11 +128,13 @@ fn add_entry(
     pointer: Pointer,
     container: &Container<'_>,
     variable: &Variable,
+    occurrences: &Occurrences<'_>,
     mutation: &mut Mutation,
 ) {
     let Variable { name, is_optional, volume } = variable;
     let env = container.env.as_deref().unwrap_or_default();
-    if let Some(entry) = env.iter().find(|entry| *entry.name == **name) {
+    if let Some(&index) = occurrences.named.get(&**name) {
+        let entry = &env[index];
         if &*entry.value_from.file_key_ref.volume_name != *volume {
             warn_of_entry(container, name, mutation);
         }
@@ -140,19 +151,16 @@ fn add_entry(
             },
         },
     };
-    let referring = env
-        .iter()
-        .position(|entry| entry.value.as_deref().is_some_and(|value| refers_to(value, name)));
-    if let Some(index) = referring {
+    if let Some(&index) = occurrences.referring.get(&**name) {
         let index = mutation.shifted_env(pointer, index);
         mutation.patch.add((pointer, "/env/", index), entry);
-        mutation.inserted_envs.push((pointer, index));
+        mutation.inserted_env(pointer, index);
         return;
     }
     let has_list = container.env.is_some() || mutation.has_new_env(pointer);
     mutation.patch.insert((pointer, "/env"), has_list.then_some(0), 0, entry);
     if !has_list {
-        mutation.new_envs.push(pointer);
+        mutation.new_envs.insert(pointer);
     }
 }
 
@@ -162,6 +170,7 @@ fn wrap(
     pointer: Pointer,
     container: &Container<'_>,
     inline: &Inline,
+    names: &BTreeSet<&str>,
     mutation: &mut Mutation,
 ) -> Result<(), Refusal> {
     let own = container.command.as_deref().unwrap_or_default();
@@ -189,15 +198,17 @@ fn wrap(
         }
     }
     let env = container.env.as_deref().unwrap_or_default();
+    let occurrences = Occurrences::of(env, names);
+    let texts = own.iter().chain(container.args.iter().flatten());
+    let expanded: BTreeSet<_> =
+        texts.flat_map(|text| references(text)).filter_map(|name| names.get(name)).collect();
     for Variable { name, .. } in &inline.variables {
-        if env.iter().any(|entry| *entry.name == **name) {
+        if occurrences.named.contains_key(&**name) {
             warn_of_entry(container, name, mutation);
             command.extend(["--keep", name]);
             continue;
         }
-        let texts = own.iter().chain(container.args.iter().flatten()).map(|text| &**text);
-        let values = env.iter().filter_map(|entry| entry.value.as_deref());
-        if texts.chain(values).any(|text| refers_to(text, name)) {
+        if expanded.contains(&&**name) || occurrences.referring.contains_key(&**name) {
             mutation.warn(format_args!(
                 "{} container {}: $({name}) in command, args or env is not expanded with \
                  keysluice.dev/env-mode: exec",

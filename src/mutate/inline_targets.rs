@@ -7,6 +7,7 @@ use super::names::{INTERCEPTOR, SIDECAR};
 use super::refusal::{Refusal, cut};
 use super::{mesh, position};
 use crate::pod::{Container, Pod, Pointer};
+use std::collections::BTreeMap;
 
 /// Those that the pod names; else all that start after the sidecar, without those of a mesh.
 pub(super) fn of(pod: &Pod<'_>, annotations: &Annotations) -> Result<Vec<Pointer>, Refusal> {
@@ -16,9 +17,12 @@ pub(super) fn of(pod: &Pod<'_>, annotations: &Annotations) -> Result<Vec<Pointer
     };
     let Some(names) = &annotations.inline.containers else { return all_from(pod, first) };
     let mut targets = Vec::with_capacity(names.len());
+    let mut by_name = BTreeMap::new();
+    for (pointer, container) in containers(pod) {
+        by_name.entry(&*container.name).or_insert(pointer);
+    }
     for name in names {
-        let found = containers(pod).find(|(_, container)| *container.name == **name);
-        let Some((pointer, _)) = found else {
+        let Some(&pointer) = by_name.get(&**name) else {
             let known: Vec<_> = containers(pod).map(|(_, container)| &*container.name).collect();
             let (name, known) = (cut(name), cut(&known.join(", ")));
             return Err(PodInlineCause::UnknownContainer { name, known }.into());

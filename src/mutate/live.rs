@@ -16,11 +16,17 @@ use crate::pod::Pod;
 use crate::provider_class::{ProviderClass, hex};
 use crate::reason;
 use crate::settings::{CsiVolumes, Settings};
-use keysluice_plan::{PlanProblem, PlanRequest, PlanUpdate};
+use keysluice_plan::{PlanProblem, PlanSchema, PlanUpdate};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
+/// The basis stands in a Plan of 96 KiB, where each value takes several bytes; in memory each may
+/// take 300.
+const MAX_BASIS_VALUES: usize = 16_384;
 /// As many as a pod has volumes.
 const MAX_CLASSES: usize = 64;
 
@@ -34,6 +40,9 @@ coded! {
         /// More than a pod has.
         #[error("the request names more than {MAX_CLASSES} classes")]
         [KS513] TooMany,
+        /// More than a Plan can have been made of.
+        #[error("the basis in the request has more than {MAX_BASIS_VALUES} values")]
+        [KS513] Basis,
         /// The pod in it cannot be read.
         #[error("the pod in the request cannot be read: {0}")]
         [KS513] Pod(String),
@@ -44,12 +53,70 @@ coded! {
 ///
 /// # Errors
 /// [`RequestError`] for what no sidecar of this version sends.
-pub fn read(body: &[u8]) -> Result<PlanRequest<'static>, RequestError> {
-    let request: PlanRequest<'static> = serde_json::from_slice(body)?;
-    if request.classes.len() > MAX_CLASSES {
+pub fn read(body: &[u8]) -> Result<Asked<'_>, RequestError> {
+    let request: Asked<'_> = serde_json::from_slice(body)?;
+    if request.classes.0.len() > MAX_CLASSES {
         return Err(RequestError::TooMany);
     }
     Ok(request)
+}
+
+/// A [`PlanRequest`](keysluice_plan::PlanRequest) whose basis is still text: as values it takes a
+/// hundred times as much, and the request may wait for the cluster.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Asked<'a> {
+    #[serde(rename = "schema")]
+    _schema: PlanSchema,
+    classes: Classes,
+    #[serde(borrow)]
+    basis: &'a RawValue,
+}
+
+impl Asked<'_> {
+    /// The classes, each with the fingerprint that the Plan was made of.
+    pub fn classes(&self) -> &BTreeMap<String, String> {
+        &self.classes.0
+    }
+
+    fn basis(&self) -> Result<Basis, RequestError> {
+        let text = self.basis.get();
+        let values = text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+        if values > MAX_BASIS_VALUES {
+            return Err(RequestError::Basis);
+        }
+        Ok(serde_json::from_str(text)?)
+    }
+}
+
+/// No more than one beyond the limit are kept.
+#[derive(Debug)]
+struct Classes(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Classes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Classes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("classes with their fingerprints")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Classes, A::Error> {
+                let mut classes = BTreeMap::new();
+                while let Some((name, known)) = map.next_entry::<String, String>()? {
+                    if classes.len() <= MAX_CLASSES {
+                        classes.insert(name, known);
+                    }
+                }
+                Ok(Classes(classes))
+            }
+        }
+
+        deserializer.deserialize_map(Bounded)
+    }
 }
 
 /// What tells one answer from another: the content of the classes, and the webhook's authorities.
@@ -74,22 +141,30 @@ pub fn etag<'f>(
     format!("\"{}\"", hex(&digest[..12]))
 }
 
+/// How many classes are resolved for this request.
+pub fn edited(request: &Asked<'_>, facts: &BTreeMap<String, ClassFact>) -> u32 {
+    let edited = request.classes().iter().filter(|(name, known)| {
+        matches!(facts.get(*name), Some(ClassFact::Found(class)) if class.fingerprint() != **known)
+    });
+    u32::try_from(edited.count()).unwrap_or(u32::MAX)
+}
+
 /// What changes for the pod of this request. Only volumes whose class has another content than
 /// their Plan was made of are looked at, whatever the settings are now.
 ///
 /// # Errors
 /// [`RequestError`] for a basis that this version did not write.
 pub fn update(
-    request: &PlanRequest<'_>,
+    request: &Asked<'_>,
     context: Context<'_>,
     authorities: &str,
 ) -> Result<PlanUpdate, RequestError> {
-    let basis: Basis = serde_json::from_value(request.basis.clone().into_owned())?;
+    let basis = request.basis()?;
     // The pod's volumes are the sidecar's already.
     let settings = Settings { csi_volumes: CsiVolumes::Replace, ..context.settings.clone() };
     let context = Context { settings: &settings, ..context };
     let mut update = PlanUpdate { authorities: authorities.to_owned(), ..PlanUpdate::default() };
-    for (name, known) in request.classes.iter() {
+    for (name, known) in request.classes() {
         let class = match context.facts.classes.get(name) {
             Some(ClassFact::Found(class)) if class.fingerprint() == known => continue,
             Some(ClassFact::Found(class)) => class,

@@ -264,3 +264,23 @@ fn a_running_pod_gets_no_other_credentials_than_its_sidecar_has() {
     assert_eq!(update.identities, principal.identities);
     assert_eq!(update.volumes[0].files.len(), 2);
 }
+
+#[test]
+fn a_request_is_bounded_by_what_it_takes_in_memory() {
+    let classes = json!({"kv": ""});
+    let request = |classes: &Value, basis: &str| {
+        format!(r#"{{"schema":1,"classes":{classes},"basis":{basis}}}"#)
+    };
+    let context_facts = facts();
+    let context = Context { settings: &live(), namespace: "ns", uid: "u", facts: &context_facts };
+    let nested = format!("[{}[0]]", "[0],".repeat(60_000));
+    let body = request(&classes, &nested);
+    let read = super::read(body.as_bytes()).unwrap();
+    let error = update(&read, context, "NEW").unwrap_err().to_string();
+    assert!(error.contains("more than 16384 values"), "{error}");
+    let many: serde_json::Map<String, Value> =
+        (0..20_000).map(|index| (format!("c{index}"), "".into())).collect();
+    let body = request(&many.into(), "{}");
+    let error = super::read(body.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("more than 64 classes"), "{error}");
+}

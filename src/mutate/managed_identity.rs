@@ -213,6 +213,10 @@ fn identities(
         identities.push(federation.identity(own, tenant)?);
     }
     for (container, client_id) in &annotations.client_ids {
+        // Before the search: the annotation may have tens of thousands.
+        if identities.len() > MOST_ENDPOINT_IDENTITIES {
+            return Err(ManagedIdentityCause::TooMany);
+        }
         if find(&identities, client_id).is_none() {
             let tenant = annotations.tenant_ids.get(container).map(String::as_str).or(tenant);
             identities.push(federation.identity(client_id, tenant)?);

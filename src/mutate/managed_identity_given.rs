@@ -62,13 +62,13 @@ impl EndpointVariables {
             if let Some(index) = referring {
                 let index = mutation.shifted_env(pointer, index);
                 mutation.patch.add((pointer, "/env/", index), entry);
-                mutation.inserted_envs.push((pointer, index));
+                mutation.inserted_env(pointer, index);
                 continue;
             }
             let has_list = container.env.is_some() || mutation.has_new_env(pointer);
             mutation.patch.insert((pointer, "/env"), has_list.then_some(0), 0, entry);
             if !has_list {
-                mutation.new_envs.push(pointer);
+                mutation.new_envs.insert(pointer);
             }
         }
     }

@@ -68,6 +68,9 @@ pub(super) fn identities(value: &str) -> Option<Vec<MappedIdentity>> {
         if !is_guid(client_id) {
             return None;
         }
+        if found.len() > MOST_ENDPOINT_IDENTITIES {
+            return None;
+        }
         let known = found.iter().position(|one| one.client_id.eq_ignore_ascii_case(client_id));
         let index = known.unwrap_or(found.len());
         if known.is_none() {

@@ -63,7 +63,7 @@ pub use annotation_values::{Gate, OnMissing};
 pub use annotations::{Annotation, Annotations, KNOWN as KNOWN_ANNOTATIONS};
 pub use basis::PLAN_PATH;
 pub use bounds::TooLarge;
-pub use context::{ClassFact, Context, Facts, Needs};
+pub use context::{ClassFact, Context, Facts, Needs, WithoutDriver};
 pub use inline_annotations::InlineAnnotations;
 pub use inline_cause::PodInlineCause;
 pub use managed_identity_cause::ManagedIdentityCause;
@@ -96,27 +96,40 @@ pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
         // Refused whatever the cluster says.
         return Needs::default();
     }
-    let classes = secrets::class_names(pod);
+    let of_volumes = secrets::class_names(pod);
     // With too many, what is left to know is whether they are the CSI driver's.
-    let has_classes = classes.as_ref().map_or(true, |classes| !classes.is_empty());
-    let mut classes = classes.unwrap_or_default();
-    if let Some(name) = inline::class_name(pod).filter(|name| !classes.contains(name))
-        && identity::is_opted_in(pod)
-    {
-        classes.push(name);
+    let has_classes = of_volumes.as_ref().map_or(true, |classes| !classes.is_empty());
+    let mut of_volumes = of_volumes.unwrap_or_default();
+    let who = csi_volumes(pod, settings);
+    if who == CsiVolumes::Leave {
+        of_volumes.clear();
     }
-    Needs {
-        service_account: (identity::is_opted_in(pod) || !classes.is_empty())
-            .then(|| pod.service_account()),
+    let is_opted_in = identity::is_opted_in(pod);
+    let own = inline::class_name(pod).filter(|_| is_opted_in);
+    of_volumes.retain(|name| Some(*name) != own);
+    let mut needs = Needs {
+        service_account: is_opted_in.then(|| pod.service_account()),
         // Under replace, the driver may still write the Secrets of the same classes.
-        csi_driver: has_classes && (settings.csi_volumes != CsiVolumes::Leave || replaces(pod)),
-        classes,
+        csi_driver: has_classes && who != CsiVolumes::Leave,
+        classes: own.into_iter().collect(),
+        without_driver: WithoutDriver {
+            service_account: (!of_volumes.is_empty()).then(|| pod.service_account()),
+            classes: of_volumes,
+        },
+    };
+    if who == CsiVolumes::Replace {
+        needs = needs.with_driver(false);
     }
+    needs
 }
 
-/// Whether the pod has its volumes served, whatever the operator says.
-fn replaces(pod: &Pod<'_>) -> bool {
-    pod.metadata.annotations.find(CSI_VOLUMES_ANNOTATION) == Some("replace")
+/// Who serves the volumes of the pod; its annotation wins. What is no value of it is refused later.
+fn csi_volumes(pod: &Pod<'_>, settings: &Settings) -> CsiVolumes {
+    match pod.metadata.annotations.find(CSI_VOLUMES_ANNOTATION) {
+        Some("replace") => CsiVolumes::Replace,
+        Some("leave") => CsiVolumes::Leave,
+        _ => settings.csi_volumes,
+    }
 }
 
 /// What must be looked up for new ephemeral containers of this pod.

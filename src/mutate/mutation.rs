@@ -8,6 +8,7 @@ use crate::pod::Pointer;
 use crate::provider_class::MAX_WARNINGS;
 use crate::reason::{KS286, KS287, KS288, KS289, KS293};
 use keysluice_plan::{IMDS_ADDRESS, IMDS_PORT, WorkloadReference};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
 /// Bytes of one warning.
@@ -23,11 +24,11 @@ pub struct Mutation {
     /// Why the pod was selected, or not.
     pub notes: Vec<Note>,
     /// Containers that had no `env`, and that the patch gives one.
-    pub(super) new_envs: Vec<Pointer>,
-    /// Entries of `env` that the patch inserts before others, in order.
-    pub(super) inserted_envs: Vec<(Pointer, usize)>,
+    pub(super) new_envs: BTreeSet<Pointer>,
+    /// Entries of `env` that the patch inserts before others, by container, in order.
+    inserted_envs: BTreeMap<Pointer, Vec<usize>>,
     /// Containers that had no `volumeMounts`, and that the patch gives some.
-    pub(super) new_mounts: Vec<Pointer>,
+    pub(super) new_mounts: BTreeSet<Pointer>,
 }
 
 impl Mutation {
@@ -49,10 +50,15 @@ impl Mutation {
         self.new_mounts.contains(&pointer)
     }
 
+    /// The patch inserts an entry of `env` before this one.
+    pub(super) fn inserted_env(&mut self, pointer: Pointer, index: usize) {
+        self.inserted_envs.entry(pointer).or_default().push(index);
+    }
+
     /// Where an entry of the pod's `env` is after the operations so far.
     pub(super) fn shifted_env(&self, pointer: Pointer, index: usize) -> usize {
-        let of_container = self.inserted_envs.iter().filter(|(other, _)| *other == pointer);
-        of_container.fold(index, |at, (_, inserted)| at + usize::from(*inserted <= at))
+        let of_container = self.inserted_envs.get(&pointer).into_iter().flatten();
+        of_container.fold(index, |at, inserted| at + usize::from(*inserted <= at))
     }
 
     /// Refuses a patch that became too large; there is none then.

@@ -33,9 +33,10 @@ pub(super) const PROGRAM_VOLUME: &str = "keysluice-exec";
 /// What the names of volumes with the Secret of a service principal begin with.
 pub(super) const PRINCIPAL_VOLUME_PREFIX: &str = "keysluice-principal-";
 /// All names of our own volumes.
-pub(super) const OWN_VOLUMES: [&str; 7] = [
+pub(super) const OWN_VOLUMES: [&str; 8] = [
     RUN_VOLUME,
     API_VOLUME,
+    PLAN_VOLUME,
     INLINE_VOLUME,
     ENV_VOLUME,
     ENV_FROM_VOLUME,

@@ -44,7 +44,8 @@ pub(super) fn of_sidecar<'a>(
             ));
         }
     } else if is_guaranteed {
-        let cpu = annotations.cpu_limit.as_deref().unwrap_or("100m");
+        let of_operator = context.settings.injector_cpu_limit.as_deref();
+        let cpu = annotations.cpu_limit.as_deref().or(of_operator).unwrap_or("100m");
         (requests.cpu, limits.cpu) = (Some(cpu), Some(cpu));
         let wanted = annotations.cpu_request.as_deref();
         if wanted.is_some_and(|wanted| quantity::nanos(wanted) != quantity::nanos(cpu)) {

@@ -12,6 +12,7 @@ use super::secret_cause::SecretCause;
 use crate::pod::{Pod, SecretKeyRef, SecretName, Volume};
 use crate::reason;
 use keysluice_plan::SyncedSecret;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Refuses the pod for the first Secret that comes too late; warns of those that it can do without.
 /// Volumes that the sidecar fills, by position, are not among them.
@@ -40,12 +41,22 @@ pub(super) fn check(
 
 /// Warns of variables that wait for ever: their keys are not among those that the sidecar writes.
 fn warn_of_keys(pod: &Pod<'_>, secrets: &[SyncedSecret], mutation: &mut Mutation) {
+    if secrets.is_empty() {
+        return;
+    }
+    let by_name: BTreeMap<_, _> = secrets
+        .iter()
+        .map(|secret| {
+            let keys: BTreeSet<_> = secret.data.iter().map(|data| &*data.key).collect();
+            (&*secret.name, (secret, keys))
+        })
+        .collect();
     for (_, container) in pod.all_containers() {
         for entry in container.env.iter().flatten() {
             let SecretKeyRef { name, key, optional } = &entry.value_from.secret_key_ref;
-            let secret = secrets.iter().find(|secret| secret.name == **name);
-            let Some(secret) = secret.filter(|_| *optional != Some(true)) else { continue };
-            if secret.data.iter().all(|data| data.key != **key) {
+            let found = by_name.get(&**name).filter(|_| *optional != Some(true));
+            let Some((secret, keys)) = found else { continue };
+            if !keys.contains(&**key) {
                 mutation.warn(format_args!(
                     "{} container {}: variable {} takes key {key} of Secret {name}, which \
                      SecretProviderClass {} makes without that key; hint: {}",

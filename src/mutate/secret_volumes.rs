@@ -13,6 +13,7 @@ use keysluice_plan::{
     EntryPaths, FileMode, Layout, ObjectEncoding, ObjectFormat, ObjectType, Part, RelativePath,
     SecretKey, SyncedSecret,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const TLS: &str = "kubernetes.io/tls";
@@ -157,9 +158,10 @@ fn wanted<'w>(
         return Ok(secret.data.iter().map(|datum| (datum, datum.key.as_str(), None)).collect());
     }
     let mut wanted = Vec::new();
+    let by_key: BTreeMap<_, _> = secret.data.iter().map(|datum| (&*datum.key, datum)).collect();
     for item in items {
-        match secret.data.iter().find(|datum| *datum.key == *item.key) {
-            Some(datum) => wanted.push((datum, &*item.path, item.mode)),
+        match by_key.get(&*item.key) {
+            Some(&datum) => wanted.push((datum, &*item.path, item.mode)),
             None if source.is_optional => {}
             None => return Err(refusal(volume, secret, &item.key, "the Secret has no such key")),
         }

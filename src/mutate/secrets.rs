@@ -81,7 +81,7 @@ pub(super) fn select<'a>(
     }
     let is_windows = operating_system::is_windows(pod);
     let mut resolver = Resolver::new(pod, context);
-    let (mut total, mut foreign) = (Total::default(), Vec::new());
+    let (mut total, mut foreign) = (Total::of_classes(), Vec::new());
     for (index, volume, csi) in csi_volumes(pod) {
         let name = &*volume.name;
         if let Some(why) = leave {
@@ -188,15 +188,35 @@ fn serve_secret_volumes<'a>(
 }
 
 /// What the volumes of a pod come to; too much is refused before more is made of it.
-#[derive(Default)]
-struct Total {
+pub(super) struct Total {
+    what: [&'static str; 2],
     files: usize,
     versions: u64,
     bytes: usize,
 }
 
 impl Total {
-    fn add(&mut self, plan: &ClassPlan) -> Result<(), Refusal> {
+    /// Of the volumes with classes.
+    fn of_classes() -> Self {
+        Self::of([
+            "files in its Secrets Store CSI volumes",
+            "files in its Secrets Store CSI volumes, all versions counted",
+        ])
+    }
+
+    /// Of inline annotations.
+    pub(super) fn of_annotations() -> Self {
+        Self::of([
+            "files and variables in its annotations",
+            "files in its annotations, all versions counted",
+        ])
+    }
+
+    fn of(what: [&'static str; 2]) -> Self {
+        Self { what, files: 0, versions: 0, bytes: 0 }
+    }
+
+    pub(super) fn add(&mut self, plan: &ClassPlan) -> Result<(), Refusal> {
         self.files += plan.files.len() + plan.selections.len() + plan.templates.len();
         self.bytes += plan_bytes(plan);
         if self.bytes > MAX_PLAN_BYTES {
@@ -204,13 +224,11 @@ impl Total {
             return Err(Cause::PlanSize { bytes, limit }.into());
         }
         if self.files > MAX_FILES {
-            let what = "files in its Secrets Store CSI volumes";
-            return Err(Cause::TooMany { what, limit: MAX_FILES }.into());
+            return Err(Cause::TooMany { what: self.what[0], limit: MAX_FILES }.into());
         }
         self.versions += plan.files.iter().map(versions).sum::<u64>();
         if self.versions > u64::from(MAX_VERSIONS) {
-            let what = "files in its Secrets Store CSI volumes, all versions counted";
-            return Err(Cause::TooMany { what, limit: MAX_VERSIONS.into() }.into());
+            return Err(Cause::TooMany { what: self.what[1], limit: MAX_VERSIONS.into() }.into());
         }
         Ok(())
     }

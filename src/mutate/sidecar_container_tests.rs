@@ -180,6 +180,26 @@ fn resources_follow_annotations_settings_and_the_pods_own() {
 }
 
 #[test]
+fn the_sidecar_of_a_guaranteed_pod_requests_its_limit() {
+    let own = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+    for (operator, annotation, expected) in
+        [(None, None, "100m"), (Some("20m"), None, "20m"), (Some("20m"), Some("50m"), "50m")]
+    {
+        let mut pod = pod_with_volume();
+        pod["spec"]["containers"][0]["resources"] = own.clone();
+        if let Some(limit) = annotation {
+            pod["metadata"]["annotations"] = json!({"keysluice.dev/cpu-limit": limit});
+        }
+        let mut settings = settings();
+        settings.injector_cpu_limit = operator.map(Into::into);
+        let (patched, _) = run_with(&pod, &settings, &facts()).unwrap();
+        let resources = &patched["spec"]["initContainers"][0]["resources"];
+        let cpu = [&resources["requests"]["cpu"], &resources["limits"]["cpu"]];
+        assert_eq!(cpu, [expected, expected], "{operator:?} {annotation:?}");
+    }
+}
+
+#[test]
 fn an_annotation_about_a_resource_that_the_pod_has_for_itself_gives_a_warning() {
     for (of_pod, warned) in
         [(json!({"limits": {"cpu": "1"}}), 2), (json!({"requests": {"memory": "1Gi"}}), 0)]

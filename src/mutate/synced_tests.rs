@@ -1,7 +1,7 @@
 use super::super::testing::{
     class_with_secrets, csi_volume, facts, labelled, mounts_of, opaque, plan_of, run_with, settings,
 };
-use crate::mutate::{Facts, Mutation, needs};
+use crate::mutate::{Facts, Mutation, Needs, needs};
 use crate::pod::Pod;
 use crate::settings::CsiVolumes;
 use serde_json::{Value, json};
@@ -136,6 +136,30 @@ fn the_driver_is_asked_for_wherever_volumes_may_be_served() {
         let text = pod.to_string();
         let pod = Pod::from_json(text.as_bytes()).unwrap();
         assert_eq!(needs(&pod, &settings).csi_driver, asked, "{setting:?} {annotation:?}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_left_to_the_driver_waits_for_no_class_and_no_account() {
+    let left = || Needs { csi_driver: true, ..Needs::default() };
+    let served = || Needs { service_account: Some("default"), classes: vec!["kv"], ..left() };
+    for (setting, annotation, with_driver, without) in [
+        (CsiVolumes::Auto, None, left(), served()),
+        (CsiVolumes::Replace, None, served(), served()),
+        (CsiVolumes::Auto, Some("replace"), served(), served()),
+        (CsiVolumes::Leave, None, Needs::default(), Needs::default()),
+        (CsiVolumes::Replace, Some("leave"), Needs::default(), Needs::default()),
+    ] {
+        let mut settings = settings();
+        settings.csi_volumes = setting;
+        let mut pod = pod(&["kv"]);
+        pod["metadata"]["labels"] = json!({});
+        pod["metadata"]["annotations"] = json!({"keysluice.dev/csi-volumes": annotation});
+        let text = pod.to_string();
+        let pod = Pod::from_json(text.as_bytes()).unwrap();
+        let known = |is_installed| needs(&pod, &settings).with_driver(is_installed);
+        assert_eq!(known(true), with_driver, "{setting:?} {annotation:?}");
+        assert_eq!(known(false), without, "{setting:?} {annotation:?}");
     }
 }
 

@@ -88,7 +88,7 @@ view! {
 }
 
 /// JSON pointer of a container: `/spec/containers/0`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pointer {
     /// `initContainers`, `containers` or `ephemeralContainers`.
     pub list: &'static str,

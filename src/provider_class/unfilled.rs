@@ -1,8 +1,12 @@
 //! Values that a guide, a template or a pipeline left unfilled, and the forms of ids.
 
-/// Words in capitals that ask the reader for something: `YOUR_TENANT_ID`, `REPLACE-ME`.
-const ASKING: &[&str] =
-    &["YOUR", "REPLACE", "CHANGE", "INSERT", "ENTER", "FILL", "TODO", "PLACEHOLDER", "FIXME"];
+/// Words that ask the reader for something, in capitals with whatever follows in capitals:
+/// `YOUR_TENANT_ID`, `YOURTENANT`.
+const ASKING: &[&str] = &["YOUR", "PLACEHOLDER", "FIXME"];
+/// Words that right names begin with too (`ENTERPRISE-KV`, `TODO-API-KEY`): these ask alone, or
+/// with one of the words of [`FOLLOWING`] behind them.
+const ASKING_WITH: &[&str] = &["REPLACE", "CHANGE", "INSERT", "ENTER", "FILL", "TODO"];
+const FOLLOWING: &[&str] = &["ME", "THIS", "WITH", "HERE", "YOUR", "IN"];
 
 /// Whether a value that has letters, digits, hyphens and dots when it is right still waits for
 /// being filled in: `<TENANT_ID>`, `${TENANT_ID}`, `$TENANT_ID`, `$(TENANT_ID)`, `${{ … }}`, `{{ …
@@ -19,7 +23,8 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
         || value.matches("__").count() > 1
         || crosses
         || ["$", "{{", "#{", "<%"].iter().any(|mark| value.contains(mark))
-        || ASKING.iter().any(|word| asks(value, word))
+        || ASKING.iter().any(|word| asks(value, word, is_no_word))
+        || ASKING_WITH.iter().any(|word| asks(value, word, is_following))
 }
 
 /// Whether something stands between these, other than an id: ids of Windows come in braces.
@@ -28,12 +33,26 @@ fn is_within(value: &str, open: char, close: char) -> bool {
     inner.is_some_and(|inner| !inner.is_empty() && !is_guid(inner))
 }
 
-/// Whether the value begins with this word in capitals, alone or with more capitals, or in any case
-/// with the underscore that no right value has.
-fn asks(value: &str, word: &str) -> bool {
+/// Whether the value begins with this word, in capitals alone or with what `follows`, or in any
+/// case with the underscore that no right value has.
+fn asks(value: &str, word: &str, follows: fn(&str) -> bool) -> bool {
     let (start, rest) = value.split_at_checked(word.len()).unwrap_or_default();
-    let capital = start == word && !rest.starts_with(|c: char| c.is_ascii_lowercase());
+    let capital = start == word && (rest.is_empty() || follows(rest));
     capital || (start.eq_ignore_ascii_case(word) && rest.starts_with(['_', ' ']))
+}
+
+fn is_no_word(rest: &str) -> bool {
+    !rest.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+/// Whether one of the words comes next, as a word or before `YOUR`: not `REPLACEMENT`.
+fn is_following(rest: &str) -> bool {
+    let rest = rest.trim_start_matches('-');
+    FOLLOWING.iter().any(|word| {
+        rest.strip_prefix(word).is_some_and(|after| {
+            !after.starts_with(|c: char| c.is_ascii_alphanumeric()) || after.starts_with("YOUR")
+        })
+    })
 }
 
 /// Whether this has the form of a client or tenant id.
@@ -85,6 +104,12 @@ mod tests {
             "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
             "<your tenant>",
             "INSERT_ID_HERE",
+            "REPLACE-WITH-YOUR-VAULT",
+            "REPLACEWITHYOURVAULT",
+            "INSERT-HERE",
+            "CHANGE-THIS",
+            "FILL-IN",
+            "ENTER-YOUR-ID",
         ] {
             assert!(is_placeholder(value), "{value}");
         }
@@ -99,6 +124,16 @@ mod tests {
             "replacements-kv",
             "Change-kv",
             "todo-app",
+            "ENTERPRISE-KV",
+            "ENTERPRISE-LICENSE-KEY",
+            "TODO-API-KEY",
+            "CHANGE-FEED-KEY",
+            "CHANGELOG-TOKEN",
+            "REPLACEMENT-KV",
+            "INSERTION-SORT",
+            "FILLING-STATION",
+            "ENTERING",
+            "INSERT-INDEX",
             "a_b",
             "_x_",
             "<",

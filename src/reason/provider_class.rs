@@ -182,14 +182,14 @@ reasons! { PROVIDER_CLASS:
         "an inline annotation does not name a vault"
         "write kv://VAULT/secrets/NAME, or set keysluice.dev/vault on the pod";
     KS154
-        "the query of an inline annotation has an unknown word"
-        "use the words of the message; docs/inline.md explains them";
+        "the query of an inline annotation has an unknown parameter"
+        "use the parameters of the message; docs/inline.md explains them";
     KS155
         "a value in the query of an inline annotation is not valid"
-        "correct the value; docs/inline.md explains the words";
+        "correct the value; docs/inline.md explains the parameters";
     KS156
-        "words in the query of an inline annotation do not go together"
-        "remove one of them; docs/inline.md explains the words";
+        "parameters in the query of an inline annotation do not go together"
+        "remove one of them; docs/inline.md explains the parameters";
     KS157
         "an annotation for a variable has a name that a variable of the pod cannot have"
         "rename the variable: letters, digits and _, without a digit at the beginning; names that \

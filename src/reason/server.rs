@@ -211,7 +211,7 @@ reasons! { SERVER:
         "nothing was changed; the sidecar writes the annotation: check which process uses the \
          ServiceAccount";
     KS751
-        "the pod's ServiceAccount has not the right that the pod's reaction needs"
+        "the pod's ServiceAccount lacks the right that the pod's reaction needs"
         "apply the Role and RoleBinding that `keysluice rbac -n NAMESPACE` prints (`keysluice rbac \
          -f FILE` from manifests), then create the pod again; controllers do that by themselves";
     KS752

@@ -12,7 +12,7 @@ use crate::admission::{self, Answer, Incoming, Outcome, ReviewError};
 use crate::cluster::{self, Cluster, ClusterError};
 use crate::log::Decision;
 use crate::metrics::Shed;
-use crate::mutate::{Facts, Needs};
+use crate::mutate::{Facts, Needs, WithoutDriver};
 use crate::reason;
 use futures_util::FutureExt as _;
 use http::StatusCode;
@@ -102,13 +102,13 @@ impl<C: Cluster> Handler<C> {
     /// What waits, where the cluster must be asked.
     async fn answer_at_once<'s>(&'s self, incoming: &Incoming<'_>) -> Result<Answer, Waits<'s>> {
         let needs = incoming.needs(&self.settings);
-        let mut facts = pin!(cluster::facts(&self.cluster, incoming.namespace(), &needs));
+        let mut facts = pin!(cluster::facts(&self.cluster, incoming.namespace(), needs.clone()));
         poll_fn(|cx| {
             if let Poll::Ready(facts) = facts.as_mut().poll(cx) {
                 return Poll::Ready(Ok(self.answer_with(incoming, &facts)));
             }
             let Some(waiting) =
-                self.lookups.enter(incoming.namespace(), needs.classes.len().max(1))
+                self.lookups.enter(incoming.namespace(), needs.class_count().max(1))
             else {
                 self.metrics.shed(Shed::Lookups);
                 return Poll::Ready(Ok(incoming.overloaded()));
@@ -192,13 +192,18 @@ pub(super) fn owned_facts<'s, C: Cluster>(
     needs: &Needs<'_>,
 ) -> FactsFuture<'s> {
     let namespace = namespace.to_owned();
-    let account = needs.service_account.map(str::to_owned);
-    let classes: Vec<String> = needs.classes.iter().map(|name| (*name).to_owned()).collect();
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let rest = &needs.without_driver;
+    let accounts = [needs.service_account, rest.service_account].map(|one| one.map(str::to_owned));
+    let classes: [Vec<String>; 2] = [owned(&needs.classes), owned(&rest.classes)];
     let csi_driver = needs.csi_driver;
     Box::pin(async move {
-        let classes = classes.iter().map(String::as_str).collect();
-        let needs = Needs { service_account: account.as_deref(), classes, csi_driver };
-        cluster::facts(cluster, &namespace, &needs).await
+        let [service_account, of_rest] = accounts.each_ref().map(Option::as_deref);
+        let [classes, rest] =
+            classes.each_ref().map(|names| names.iter().map(String::as_str).collect());
+        let without_driver = WithoutDriver { service_account: of_rest, classes: rest };
+        let needs = Needs { service_account, classes, csi_driver, without_driver };
+        cluster::facts(cluster, &namespace, needs).await
     })
 }
 

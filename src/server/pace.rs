@@ -24,6 +24,11 @@ impl<K: Hash + Eq> Pace<K> {
 
     /// Whether this one may have its turn now.
     pub(super) fn admits(&mut self, who: K, now: Instant) -> bool {
+        self.admits_many(who, 1, now)
+    }
+
+    /// The same for something that counts as several; the first of a second is never too much.
+    pub(super) fn admits_many(&mut self, who: K, count: u32, now: Instant) -> bool {
         if self.begun.is_none_or(|begun| now.duration_since(begun) >= WINDOW) {
             (self.begun, self.all) = (Some(now), 0);
             self.each.clear();
@@ -35,8 +40,8 @@ impl<K: Hash + Eq> Pace<K> {
         if *own >= self.most_of_one {
             return false;
         }
-        *own += 1;
-        self.all += 1;
+        *own = own.saturating_add(count.max(1));
+        self.all = self.all.saturating_add(count.max(1));
         true
     }
 }

@@ -133,7 +133,7 @@ impl<C: Cluster> Handler<C> {
     /// What is known at once, or what waits for the cluster.
     async fn warnings_at_once<'s>(&'s self, incoming: &IncomingWorkload<'_>) -> Pass<'s> {
         let needs = incoming.needs(&self.settings);
-        let mut facts = pin!(cluster::facts(&self.cluster, incoming.namespace(), &needs));
+        let mut facts = pin!(cluster::facts(&self.cluster, incoming.namespace(), needs.clone()));
         poll_fn(|cx| {
             Poll::Ready(match facts.as_mut().poll(cx) {
                 Poll::Ready(Ok(facts)) => self.pass(incoming, &facts),
@@ -144,7 +144,7 @@ impl<C: Cluster> Handler<C> {
                     match facts.as_mut().poll(cx) {
                         Poll::Ready(Ok(facts)) => self.pass(incoming, &facts),
                         Poll::Ready(Err(_)) => Pass::Unread,
-                        Poll::Pending => Pass::Waits(facts, needs.classes.len().max(1)),
+                        Poll::Pending => Pass::Waits(facts, needs.class_count().max(1)),
                     }
                 }
             })
@@ -166,8 +166,8 @@ impl<C: Cluster> Handler<C> {
         if let Some(first) = warnings.first() {
             self.metrics.workload(WorkloadAnswer::Warned);
             let (namespace, workload) = (incoming.namespace(), incoming.name());
-            let (reason, count) = (first.split(' ').next().unwrap_or_default(), warnings.len());
-            tracing::info!(namespace, workload, reason, count, "workload warned");
+            let (code, count) = (first.split(' ').next().unwrap_or_default(), warnings.len());
+            tracing::info!(namespace, workload, code, count, "workload warned");
         } else {
             self.metrics.workload(WorkloadAnswer::Unwarned);
         }

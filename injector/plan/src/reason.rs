@@ -133,8 +133,8 @@ reasons! { INJECTOR:
         "check the tenant of the vault and the scope of the identity";
     KS402
         "the identity does not have a role on the object"
-        "assign the role Key Vault Secrets User (keys: Key Vault Crypto User, certificates: Key \
-         Vault Certificate User) on the vault; a new assignment takes a few minutes to work";
+        "assign the role Key Vault Secrets User (keys and certificates: Key Vault Certificate \
+         User) on the vault; a new assignment takes a few minutes to work";
     KS403
         "the vault's access policies do not let the identity read the object"
         "add an access policy with the permission Get for secrets, keys or certificates";
@@ -182,13 +182,13 @@ reasons! { INJECTOR:
         "check the object's name and version";
     KS416
         "the identity may not list the vault's objects"
-        "assign the role Key Vault Secrets User (keys: Key Vault Crypto User, certificates: Key \
-         Vault Certificate User) on the whole vault: a role on a single object does not allow to \
-         list; with access policies add the permission List";
+        "assign the role Key Vault Secrets User (keys and certificates: Key Vault Certificate \
+         User) on the whole vault: a role on a single object does not allow listing; with access \
+         policies add the permission List";
     KS417
         "the proxy cannot be reached, or breaks the connection"
         "check the proxy's address (keysluice.dev/https-proxy, or injector.httpsProxy of the \
-         chart) and egress to it; hosts that need no proxy belong into keysluice.dev/no-proxy";
+         chart) and egress to it; hosts that need no proxy belong in keysluice.dev/no-proxy";
     KS418
         "the proxy refuses to connect"
         "let the proxy connect to the host in the message, port 443; 407 asks for a user and \
@@ -271,7 +271,7 @@ reasons! { INJECTOR:
     KS440
         "the pod cannot reach the managed-identity endpoint"
         "let the pod connect to 169.254.169.254, port 80: check network policies, a mesh, and the \
-         node's own restriction (AKS: --enable-imds-restriction); workload identity does without";
+         node's own restriction (AKS: --enable-imds-restriction); workload identity does not use it";
     KS441
         "the token proxy of AKS identity bindings cannot be reached"
         "let the pod connect to the token proxy (customTokenEndpoint.azureKubernetesTokenProxy of \

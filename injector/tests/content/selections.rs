@@ -102,7 +102,7 @@ fn a_selection_without_the_right_to_list_or_with_nothing_to_select_is_told() {
     assert!(output.status.code() == Some(1) && text.contains("\"code\":\"KS416\""), "{text}");
     assert!(
         text.contains("list of secrets in https://shop.")
-            && text.contains("does not allow to list"),
+            && text.contains("does not allow listing"),
         "{text}"
     );
     let mut history = env.plan(&[file(&env, "old", "db", &json!({"history": 2}))]);

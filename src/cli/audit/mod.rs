@@ -56,8 +56,8 @@ pub(super) struct Audit {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Write which pods with a sidecar there are, a line of JSON each: who they were, for logs that
-    /// are read when they have ended.
+    /// Write a line of JSON for each pod with a sidecar, so that its calls can be told from others
+    /// when the pod has ended.
     Record(record::Record),
 }
 

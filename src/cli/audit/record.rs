@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Write which pods with a sidecar there are, a line of JSON each: who they were, for logs that are
-/// read when they have ended.
+/// Write a line of JSON for each pod with a sidecar, so that its calls can be told from others
+/// when the pod has ended.
 #[derive(Debug, Args)]
 pub(super) struct Record {
     #[command(flatten)]

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Fetch {
     /// What to fetch: `kv://VAULT/secrets/NAME`, perhaps with the name of the variable or file
-    /// before it (`DB_PASSWORD=kv://VAULT/secrets/db`). docs/inline.md explains the words behind ?.
+    /// before it (`DB_PASSWORD=kv://VAULT/secrets/db`). docs/inline.md explains the parameters
+    /// behind ?.
     #[arg(value_name = "REFERENCE")]
     pub(super) references: Vec<String>,
     /// Manifest with SecretProviderClasses, and perhaps the ServiceAccount (repeatable; - reads
@@ -25,11 +26,11 @@ pub(in crate::cli) struct Fetch {
     #[arg(long, env = "KEYSLUICE_VAULT", value_name = "VAULT")]
     pub(super) vault: Option<String>,
     /// Client id of the pipeline's identity, also for classes that name another one [also:
-    /// AZURE_CLIENT_ID].
+    /// AZURE_CLIENT_ID, AZURESUBSCRIPTION_CLIENT_ID].
     #[arg(long, env = "KEYSLUICE_CLIENT_ID", value_name = "ID")]
     pub(super) client_id: Option<String>,
     /// Tenant of the pipeline's identity, also for classes that name another one [also:
-    /// AZURE_TENANT_ID].
+    /// AZURE_TENANT_ID, AZURESUBSCRIPTION_TENANT_ID].
     #[arg(long, env = "KEYSLUICE_TENANT_ID", value_name = "ID")]
     pub(super) tenant_id: Option<String>,
     /// Azure cloud by name, or a file with its definition (the JSON of Azure Stack) [also:

@@ -91,10 +91,10 @@ impl Variables {
             let index = present.referring[known].or(length).unwrap_or_default();
             mutation.patch.insert((pointer, "/env"), length, index, EnvEntry { name, value });
             if length.is_none() {
-                mutation.new_envs.push(pointer);
+                mutation.new_envs.insert(pointer);
             }
             if length.is_some_and(|length| index < length) {
-                mutation.inserted_envs.push((pointer, index));
+                mutation.inserted_env(pointer, index);
             }
             present.insert(index);
         }

@@ -1,6 +1,7 @@
 //! The token of a sidecar that an earlier run added, after another webhook changed the pod.
 
 use super::token_volume::TokenVolume;
+use crate::mutate::basis::TOKEN_FILE as BASIS_TOKEN_FILE;
 use crate::mutate::earlier_run::{TOKEN_FILE_FIELD, plan_entry, plan_of};
 use crate::patch::Patch;
 use crate::plan;
@@ -28,14 +29,24 @@ pub(super) fn follow(
     // takes long.
     let Some(mut plan) = plan_of(container) else { return };
     let mut is_changed = false;
-    for identity in &mut plan.identities {
-        if let Credential::Federated { token_file, token_proxy: None, .. } =
-            &mut identity.credential
+    let of_endpoint = plan.managed_identity.iter_mut().flat_map(|one| &mut one.identities);
+    let of_endpoint = of_endpoint.map(|identity| &mut identity.credential);
+    let of_volumes = plan.identities.iter_mut().map(|identity| &mut identity.credential);
+    for credential in of_volumes.chain(of_endpoint) {
+        if let Credential::Federated { token_file, token_proxy: None, .. } = credential
             && *token_file != file
         {
             token_file.clone_from(&file);
             is_changed = true;
         }
+    }
+    // What the webhook makes the Plan of again when a class is edited.
+    if let Some(source) = &mut plan.source
+        && let Some(known) = source.basis.get_mut(BASIS_TOKEN_FILE)
+        && *known != *file
+    {
+        *known = file.into();
+        is_changed = true;
     }
     if is_changed {
         patch.replace((pointer, "/env/", index, "/value"), plan::to_variable(&plan));

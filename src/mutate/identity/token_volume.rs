@@ -227,7 +227,7 @@ impl TokenVolume {
                 let count = container.volume_mounts.as_ref().map(Vec::len);
                 patch.insert((pointer, "/volumeMounts"), count, mounts.len(), self.mount());
                 if count.is_none() {
-                    mutation.new_mounts.push(pointer);
+                    mutation.new_mounts.insert(pointer);
                 }
             }
             Some(index) if !is_plain(&mounts[index], mount_path) => {

@@ -211,13 +211,13 @@ impl<C: Cluster> Plans<C> {
     ) -> Result<Answered, Refused> {
         let request = live::read(body)?;
         let namespace = &*caller.namespace;
-        let classes: Vec<&str> = request.classes.keys().map(String::as_str).collect();
+        let classes: Vec<&str> = request.classes().keys().map(String::as_str).collect();
         let Some(_waiting) = self.reviews.lookups.enter(namespace, classes.len().max(1)) else {
             return Err(Refused::busy());
         };
         let account = Some(&*caller.service_account);
-        let needs = Needs { service_account: account, classes, csi_driver: false };
-        let facts = cluster::facts(self.reviews.cluster(), namespace, &needs).await;
+        let needs = Needs { service_account: account, classes, ..Needs::default() };
+        let facts = cluster::facts(self.reviews.cluster(), namespace, needs).await;
         let facts = facts.map_err(|error| {
             Refused::new(StatusCode::SERVICE_UNAVAILABLE, error.reason(), error)
         })?;
@@ -226,7 +226,8 @@ impl<C: Cluster> Plans<C> {
         if known.is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
             return Ok(Answered { etag, body: None });
         }
-        if !lock(&self.updates).admits(namespace.to_owned(), Instant::now()) {
+        let edited = live::edited(&request, &facts.classes);
+        if !lock(&self.updates).admits_many(namespace.to_owned(), edited, Instant::now()) {
             return Err(Refused::busy());
         }
         let settings = self.reviews.settings();

@@ -115,9 +115,15 @@ async fn everything_a_review_needs_is_read_at_once() {
     server.world().put_class("n", "a", "vault");
     let watched = Watched::open(server);
     watched.server.world().get_fault = Some(GetFault::Hang);
-    let needs = Needs { service_account: Some("app"), classes: vec!["a", "b"], csi_driver: true };
+    let needs = Needs {
+        service_account: Some("app"),
+        classes: vec!["a", "b"],
+        csi_driver: true,
+        ..Needs::default()
+    };
     let before = watched.server.world().requests.len();
-    let error = cluster::facts(&*watched.cluster, "n", &needs).await.unwrap_err().to_string();
+    let error =
+        cluster::facts(&*watched.cluster, "n", needs.clone()).await.unwrap_err().to_string();
     assert!(error.contains("within 3 s"), "{error}");
     // One after the other, the first one's failure would have been the last of it.
     let asked = watched.server.world().requests[before..].to_vec();
@@ -133,7 +139,7 @@ async fn everything_a_review_needs_is_read_at_once() {
         );
     }
     watched.server.world().get_fault = None;
-    let facts = cluster::facts(&*watched.cluster, "n", &needs).await.unwrap();
+    let facts = cluster::facts(&*watched.cluster, "n", needs.clone()).await.unwrap();
     assert_eq!(facts.service_account.unwrap().client_id.as_deref(), Some("id-1"));
     assert!(
         matches!(facts.classes["a"], ClassFact::Found(_))
@@ -170,12 +176,12 @@ async fn a_pod_with_more_classes_than_it_may_have_costs_no_read() {
         let review = review.to_string();
         let incoming = admission::read(review.as_bytes()).unwrap();
         let needs = incoming.needs(&settings);
-        assert_eq!(needs.classes.len(), wanted);
+        assert_eq!(needs.class_count(), wanted);
         if wanted > 0 {
             continue;
         }
         let before = watched.server.world().requests.len();
-        let facts = cluster::facts(&*watched.cluster, "n", &needs).await.unwrap();
+        let facts = cluster::facts(&*watched.cluster, "n", needs.clone()).await.unwrap();
         assert_eq!(watched.server.world().requests.len(), before, "{classes} classes");
         let message = incoming.answer(&settings, &facts).message.unwrap();
         assert!(

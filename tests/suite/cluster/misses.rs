@@ -2,8 +2,9 @@
 //! for what exists by now.
 
 use crate::suite::cluster::watches::{Watched, server_with_accounts};
+use crate::suite::support::api_server::GetFault;
 use keysluice::cluster::{self, Cluster};
-use keysluice::mutate::{ClassFact, Needs};
+use keysluice::mutate::{ClassFact, Needs, WithoutDriver};
 use std::sync::Arc;
 
 fn reads(watched: &Watched, part: &str) -> usize {
@@ -22,8 +23,9 @@ async fn a_pod_has_eight_classes_read_and_is_refused_in_words_with_more() {
         let names: Vec<String> =
             (0..unknown).map(|number| format!("new-{unknown}-{number}")).collect();
         let classes = known.iter().chain(&names).map(String::as_str).collect();
-        let needs = Needs { service_account: Some("app"), classes, csi_driver: true };
-        let answer = cluster::facts(&*watched.cluster, "n", &needs).await;
+        let needs =
+            Needs { service_account: Some("app"), classes, csi_driver: true, ..Needs::default() };
+        let answer = cluster::facts(&*watched.cluster, "n", needs.clone()).await;
         assert_eq!(
             reads(&watched, &format!("/secretproviderclasses/new-{unknown}-")),
             if fits { 8 } else { 0 }
@@ -91,4 +93,23 @@ async fn an_object_larger_than_is_read_is_told_as_what_is_wrong_with_its_pods() 
         };
         assert!(error.to_string().starts_with("KS147 spec has more than 262144 bytes"), "{error}");
     }
+}
+
+/// Their pods are left to the driver, whatever becomes of the reads.
+#[tokio::test]
+async fn where_the_driver_is_installed_no_class_of_its_pods_is_read() {
+    let server = server_with_accounts();
+    server.world().put_driver();
+    let watched = Watched::synced(server).await;
+    watched.server.world().get_fault = Some(GetFault::Hang);
+    let names: Vec<String> = (0..20).map(|number| format!("unknown-{number}")).collect();
+    let without_driver = WithoutDriver {
+        service_account: Some("unknown"),
+        classes: names.iter().map(String::as_str).collect(),
+    };
+    let needs = Needs { csi_driver: true, without_driver, ..Needs::default() };
+    let before = watched.server.world().requests.len();
+    let facts = cluster::facts(&*watched.cluster, "n", needs).await.unwrap();
+    assert!(facts.csi_driver_installed && facts.classes.is_empty());
+    assert_eq!(watched.server.world().requests.len(), before);
 }

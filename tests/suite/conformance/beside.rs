@@ -1,6 +1,8 @@
 //! Beside Azure Workload Identity, which runs before us, after us, or did so once: its output as
 //! its releases make it, and what becomes of it.
 
+mod moved;
+
 use crate::suite::conformance::cases::{annotated, app};
 use crate::suite::conformance::token_endpoint::{binding, bound};
 use crate::suite::support::reviews::{

@@ -39,13 +39,23 @@ fn the_reasons_are_documented() {
          page is generated from the code.",
     );
     for reason in keysluice::reason::all() {
-        let mut cause = reason.cause.chars();
-        let cause: String =
-            cause.next().into_iter().flat_map(char::to_uppercase).chain(cause).collect();
-        let (cause, fix) = (wrapped(&format!("{cause}.")), format!("**Fix:** {}.", reason.fix));
+        let (cause, fix) =
+            (wrapped(&format!("{}.", sentence(reason.cause))), format!("**Fix:** {}.", reason.fix));
         write!(page, "\n## {}\n\n{cause}\n{}", reason.code, wrapped(&fix)).unwrap();
     }
     check_page("reasons.md", &page);
+}
+
+/// Begins with a capital, or with a name as it is spelt.
+fn sentence(cause: &str) -> String {
+    let (first, rest) = cause.split_once(' ').unwrap_or((cause, ""));
+    let is_name = first.starts_with(|c: char| c.is_ascii_lowercase())
+        && first.contains(|c: char| c.is_ascii_uppercase() || c == '/');
+    if is_name {
+        return format!("`{first}` {rest}");
+    }
+    let mut letters = cause.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 #[test]
