@@ -26,6 +26,8 @@ use tokio::time::{sleep, timeout};
 const SOCKET: &str = "control.sock";
 /// A client that connects has its line ready.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// All state together has the run volume, of 1 MiB; the largest is the Plan of an edited class.
+const MAX_STATE_BYTES: u64 = 1 << 20;
 /// A living sidecar has room in its queue at once.
 const LIVING: Duration = Duration::from_secs(1);
 
@@ -113,7 +115,7 @@ impl RunDirectory {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut bytes = Vec::new();
         if let Ok(fd) = openat(&self.directory, name, flags, Mode::empty()) {
-            let _ = File::from(fd).take(64 * 1024).read_to_end(&mut bytes);
+            let _ = File::from(fd).take(MAX_STATE_BYTES).read_to_end(&mut bytes);
         }
         bytes
     }

@@ -121,14 +121,16 @@ fn write_all(plan: &Plan, volumes: &mut [Volume], machine: &Machine) -> Result<(
     }
     let changed: Vec<usize> = staged.iter().map(|staged| staged.changed().len()).collect();
     publish_all(volumes, staged).map_err(|error| error.fault())?;
+    let mut left = Ok(());
     for (index, (volume, changed)) in volumes.iter_mut().zip(changed).enumerate() {
         // This process does not stay to remove it later.
-        volume.remove_previous().map_err(|error| error.fault())?;
+        let removed = volume.remove_previous_at_once().map_err(|error| error.fault());
+        left = left.and_then(|()| removed.map(drop));
         let planned = &plan.volumes[index];
         let (name, files) = (&planned.name, machine.entries(index).len() + planned.templates.len());
         log::info(&format!("volume {name:?}: {files} files, {changed} changed"));
     }
-    Ok(())
+    left
 }
 
 fn stage(

@@ -270,17 +270,16 @@ impl Sidecar {
             };
             format!("{path} {version}")
         });
-        let changed: Vec<String> = changed.collect();
-        let (unchanged, paths) = (staged.is_unchanged(), staged.changed().to_vec());
+        let removed = staged.removed().iter().map(|path| format!("{path} removed"));
+        let changed: Vec<String> = changed.chain(removed).collect();
+        let unchanged = staged.is_unchanged();
+        let paths = staged.changed().iter().chain(staged.removed()).cloned().collect();
         let lingers = volume.publish(staged).map_err(|error| error.fault())?;
         let generation = volume.generation();
         if !unchanged {
-            log::info(&format!(
-                "volume {:?}: generation {}: {}",
-                self.plan.volumes[index].name,
-                generation.as_deref().unwrap_or_default(),
-                changed.join(", ")
-            ));
+            let name = &self.plan.volumes[index].name;
+            let shown = generation.as_deref().unwrap_or_default();
+            log::info(&format!("volume {name:?}: generation {shown}: {}", changed.join(", ")));
         }
         let swap = if lingers { Swap::Lingers } else { Swap::Clean };
         Ok(Written { swap, generation, changed: paths, fault: rendered.fault })
@@ -332,7 +331,8 @@ fn made_secrets(run: &RunDirectory) -> Vec<usize> {
 /// What an earlier run left in a volume.
 fn resume(plan: &keysluice_plan::Volume, volume: &Volume) -> Found {
     Found::of(plan, volume.left().as_ref(), |outputs| {
-        let paths = outputs.entries(plan).into_iter().map(|entry| entry.path);
+        let made = plan.templates.iter().map(|made| &made.path);
+        let paths = outputs.entries(plan).into_iter().map(|entry| entry.path).chain(made);
         // It was fetched then at the latest, unless the node's clock was set since.
         let written = volume.generation_time();
         let age = written.and_then(|time| SystemTime::now().duration_since(time).ok());

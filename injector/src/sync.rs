@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 const MANAGER: &str = "keysluice";
 /// How often others may come first before it is a failure.
 const MAX_ROUNDS: usize = 8;
-/// How often a Secret is taken from a driver that writes it again.
+/// How often a Secret is taken from a driver, or from pods of another class, that write it again.
 const MAX_TAKEOVERS: u32 = 3;
 
 /// What this process knows of one Secret.
@@ -37,8 +37,9 @@ struct Memory {
     /// uid of the Secret that has our owner: an entry that the API server removed is not added
     /// again, because its owner is gone.
     owned: Option<String>,
-    /// Whether keys that the class does not have any longer were removed.
-    pruned: bool,
+    /// The keys of the last content that was written: the API server removed those that we wrote
+    /// before and that are not among them.
+    written: Option<Vec<String>>,
     takeovers: u32,
 }
 
@@ -118,7 +119,7 @@ impl Target<'_> {
     async fn round(&self, memory: &mut Memory) -> Result<Option<Synced>, Fault> {
         let Some(found) = self.look().await? else {
             let Some(created) = self.create().await? else { return Ok(None) };
-            memory.pruned = true;
+            memory.written = Some(keys(self.data));
             self.own(&created, memory).await?;
             return Ok(Some(Synced::Written));
         };
@@ -128,23 +129,33 @@ impl Target<'_> {
         }
         let holder = found.holder(&self.secret.class);
         self.check_holder(&holder)?;
-        let differs = found.differs(self.secret, self.data) || holder == Holder::Nobody;
-        let must_prune = holder == Holder::Class && !memory.pruned && found.has_more(self.data);
+        let is_adopted = matches!(holder, Holder::Nobody | Holder::OtherClass(_));
+        let kept = found.kept_in(self.data);
+        let data = kept.as_ref().unwrap_or(self.data);
+        let differs = found.differs(self.secret, data) || is_adopted;
+        let must_prune = holder == Holder::Class
+            && memory.written.as_ref() != Some(&keys(data))
+            && found.has_more(data);
         if holder == Holder::Driver {
             // The Secret must not go with the driver's last pod.
             self.own(&found, memory).await?;
             if !differs {
                 return Ok(Some(Synced::Unchanged));
             }
-            self.check_takeover(memory)?;
         }
+        self.check_takeover(&holder, memory)?;
         if differs || must_prune {
             self.check_change(&found)?;
-            let Some(written) = self.apply(None).await? else { return Ok(None) };
+            // What is kept must not be older than what another replica writes in this moment.
+            let version = kept.as_ref().map(|_| found.version());
+            let Some(written) = self.apply(data, version, true).await? else { return Ok(None) };
+            if matches!(holder, Holder::Driver | Holder::OtherClass(_)) {
+                memory.takeovers += 1;
+            }
             if holder == Holder::Driver {
                 self.unmark_driver().await?;
             }
-            memory.pruned = true;
+            memory.written = Some(keys(data));
             self.own(&written, memory).await?;
             return Ok(Some(Synced::Written));
         }
@@ -155,24 +166,30 @@ impl Target<'_> {
     fn check_holder(&self, holder: &Holder) -> Result<(), Fault> {
         let text = match holder {
             Holder::Class | Holder::Driver => return Ok(()),
+            Holder::OtherClass(_) | Holder::Nobody if self.secret.adopt => return Ok(()),
             Holder::OtherClass(class) => format!("it belongs to the SecretProviderClass {class}"),
-            Holder::Nobody if self.secret.adopt => return Ok(()),
             Holder::Nobody => "neither Keysluice nor the CSI driver created it".to_owned(),
         };
         Err(Fault::new(KS644, Class::Slow, format_args!("{}: {text}", self.name())))
     }
 
-    /// A driver that is there may write the Secret again, and then it is left to it.
-    fn check_takeover(&self, memory: &mut Memory) -> Result<(), Fault> {
-        if !self.syncer.has_driver {
+    /// A driver that is there may write the Secret again, and pods of another class may adopt it
+    /// again: then it is left to them.
+    fn check_takeover(&self, holder: &Holder, memory: &Memory) -> Result<(), Fault> {
+        if memory.takeovers < MAX_TAKEOVERS {
             return Ok(());
         }
-        memory.takeovers += 1;
-        if memory.takeovers <= MAX_TAKEOVERS {
-            return Ok(());
-        }
-        let text = format!("{}: the driver wrote it {MAX_TAKEOVERS} times", self.name());
-        Err(Fault::new(KS648, Class::Slow, text))
+        let (code, text) = match holder {
+            Holder::Driver if self.syncer.has_driver => {
+                (KS648, format!("the driver wrote it {MAX_TAKEOVERS} times"))
+            }
+            Holder::OtherClass(class) => {
+                let whose = format!("pods of the SecretProviderClass {class}");
+                (KS644, format!("{whose} took it back {MAX_TAKEOVERS} times"))
+            }
+            _ => return Ok(()),
+        };
+        Err(Fault::new(code, Class::Slow, format_args!("{}: {text}", self.name())))
     }
 
     /// Type and immutable content can be changed by nobody.
@@ -209,12 +226,18 @@ impl Target<'_> {
     /// Creates it; `None` where it exists meanwhile.
     async fn create(&self) -> Result<Option<Found>, Fault> {
         // An object with this version cannot exist.
-        self.apply(Some("1")).await
+        self.apply(self.data, Some("1"), false).await
     }
 
-    async fn apply(&self, version: Option<&str>) -> Result<Option<Found>, Fault> {
-        let body = self.content(version);
-        let patch = Patch::Apply { manager: MANAGER, force: version.is_none() };
+    /// `None` where it has another version meanwhile.
+    async fn apply(
+        &self,
+        data: &Data,
+        version: Option<&str>,
+        force: bool,
+    ) -> Result<Option<Found>, Fault> {
+        let body = self.content(data, version);
+        let patch = Patch::Apply { manager: MANAGER, force };
         match self.patch_bytes(patch, &body).await {
             Ok(found) => Ok(Some(found)),
             Err(refusal) if refusal.status == 409 => Ok(None),
@@ -222,7 +245,7 @@ impl Target<'_> {
         }
     }
 
-    fn content(&self, version: Option<&str>) -> Zeroizing<Vec<u8>> {
+    fn content(&self, data: &Data, version: Option<&str>) -> Zeroizing<Vec<u8>> {
         let SyncedSecret { name, secret_type, class, labels, annotations, .. } = self.secret;
         let mut metadata = json!({"name": name, "labels": labels, "annotations": annotations});
         metadata["labels"][MANAGED_LABEL] = "true".into();
@@ -230,13 +253,8 @@ impl Target<'_> {
         if let Some(version) = version {
             metadata["resourceVersion"] = version.into();
         }
-        let object = content::Object {
-            api_version: "v1",
-            kind: "Secret",
-            metadata,
-            secret_type,
-            data: self.data,
-        };
+        let object =
+            content::Object { api_version: "v1", kind: "Secret", metadata, secret_type, data };
         Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default())
     }
 
@@ -291,4 +309,8 @@ impl Target<'_> {
     fn name(&self) -> String {
         format!("Secret {:?}", self.secret.name)
     }
+}
+
+fn keys(data: &Data) -> Vec<String> {
+    data.values.keys().cloned().collect()
 }

@@ -52,13 +52,14 @@ pub struct WithoutDriver<'a> {
     pub classes: Vec<&'a str>,
 }
 
-impl<'a> Needs<'a> {
+impl Needs<'_> {
     /// The number of classes that may be read.
     pub fn class_count(&self) -> usize {
         self.classes.len() + self.without_driver.classes.len()
     }
 
     /// The same once it is known whether the driver is installed.
+    #[must_use]
     pub fn with_driver(mut self, is_installed: bool) -> Self {
         let WithoutDriver { service_account, classes } = std::mem::take(&mut self.without_driver);
         if !is_installed {

@@ -271,7 +271,7 @@ reasons! { INJECTOR:
     KS440
         "the pod cannot reach the managed-identity endpoint"
         "let the pod connect to 169.254.169.254, port 80: check network policies, a mesh, and the \
-         node's own restriction (AKS: --enable-imds-restriction); workload identity does not use it";
+         node's restriction (AKS: --enable-imds-restriction); workload identity does not use it";
     KS441
         "the token proxy of AKS identity bindings cannot be reached"
         "let the pod connect to the token proxy (customTokenEndpoint.azureKubernetesTokenProxy of \

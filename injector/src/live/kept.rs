@@ -42,7 +42,12 @@ pub(crate) fn resume(plan: Plan, run: &RunDirectory) -> (Plan, Option<String>, u
             log::info("the Plan is the one that an edited class made");
             (kept.plan.into_owned(), kept.etag, base)
         }
-        _ => (plan, None, base),
+        kept => {
+            if kept.is_err() && !bytes.is_empty() {
+                log::info("the Plan that an edited class made cannot be read; the pod's is used");
+            }
+            (plan, None, base)
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::control::RunDirectory;
+use keysluice_plan::File;
 use serde_json::{Value, json};
 
 fn plan() -> Plan {
@@ -92,6 +93,22 @@ fn a_restarted_container_goes_on_with_the_plan_that_came_from_its_own() {
     assert_eq!(resume(other.clone(), &run).0, other);
     put(&directory.path().join("plan.json"), b"{");
     assert_eq!(resume(plan(), &run).0, plan());
+}
+
+#[test]
+fn a_restarted_container_goes_on_with_a_plan_of_many_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = RunDirectory::create(directory.path()).unwrap();
+    let base = resume(plan(), &run).2;
+    let mut changed = plan();
+    let file = changed.volumes[0].files[0].clone();
+    changed.volumes[0].files = (0..2000)
+        .map(|index| File { path: format!("x{index}").parse().unwrap(), ..file.clone() })
+        .collect();
+    Kept::new(base, None, &changed).write(&run);
+    let kept = std::fs::metadata(directory.path().join("plan.json")).unwrap();
+    assert!(kept.len() > 64 * 1024, "{}", kept.len());
+    assert_eq!(resume(plan(), &run).0, changed);
 }
 
 fn put(path: &std::path::Path, bytes: &[u8]) {

@@ -93,8 +93,9 @@ fn a_file_of_another_object_stays_until_that_is_fetched_and_a_missing_one_holds_
     assert_eq!(change(&mut machine, &of(&["a", "other"]), 5.0), [fetch(&[1])]);
     let fault = Fault::new(KS412, Class::Slow, "no such object");
     machine.on(failed(1, &fault), at(5.1));
-    assert!(!machine.on(over(), at(5.1)).contains(&Action::Commit { volume: 0 }));
+    machine.on(over(), at(5.1));
     assert_eq!(paths(&machine), expected(&[("f0", false), ("f1", false)]));
+    commit(&mut machine, 5.2);
     machine.on(Event::Refresh, at(6.0));
     machine.on(came(0, "2"), at(6.1));
     machine.on(failed(1, &fault), at(6.1));
@@ -141,4 +142,26 @@ fn the_state_of_the_plan_is_told_once_and_that_it_works_again() {
     assert_eq!(machine.on(Event::PlanAnswered(Err(fault)), at(6.0)), []);
     assert_eq!(machine.on(Event::PlanAnswered(Ok(())), at(7.0)).len(), 1);
     assert_eq!(machine.on(Event::PlanAnswered(Ok(())), at(8.0)), []);
+}
+
+#[test]
+fn a_file_that_is_gone_goes_when_the_one_that_was_added_cannot_be_fetched() {
+    let mut machine = running(&at_paths(&[("f0", "a"), ("old", "b")]));
+    let moved = at_paths(&[("f0", "a"), ("new", "c"), ("newer", "d")]);
+    assert_eq!(change(&mut machine, &moved, 5.0), [fetch(&[1, 2])], "no commit yet");
+    let fault = Fault::new(KS412, Class::Slow, "no such object");
+    for index in [1, 2] {
+        let told = machine.on(failed(index, &fault), at(5.1));
+        assert!(!told.contains(&Action::Commit { volume: 0 }), "the round is not over");
+    }
+    let actions = machine.on(over(), at(5.2));
+    assert!(actions.contains(&Action::Commit { volume: 0 }), "{actions:?}");
+    assert_eq!(paths(&machine), expected(&[("f0", false)]));
+    commit(&mut machine, 5.2);
+    machine.on(Event::Refresh, at(6.0));
+    for index in [1, 2] {
+        machine.on(failed(index, &fault), at(6.1));
+    }
+    let actions = machine.on(over(), at(6.1));
+    assert!(!actions.contains(&Action::Commit { volume: 0 }), "once: {actions:?}");
 }

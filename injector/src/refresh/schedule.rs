@@ -247,6 +247,10 @@ impl Schedule {
                 file.retry_at = Some(now.max(file.not_before));
             }
         }
+        // What an edited class took away goes, although what it added cannot be had.
+        if state.dirty && state.files.iter().all(FileState::was_answered) {
+            state.commit_at.get_or_insert(now);
+        }
     }
 
     /// A running pod keeps its last good files; a start ends.

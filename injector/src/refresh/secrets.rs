@@ -111,9 +111,19 @@ impl Secrets {
         }
     }
 
-    /// A round found all files of a volume as they are; with `at_once` somebody asked for it.
-    pub(super) fn confirmed(&mut self, volume: usize, at_once: bool, now: Time) {
-        for row in self.rows.iter_mut().filter(|row| row.volumes.contains(&volume)) {
+    /// A round found files of a volume as they are, of some Secrets all; with `at_once` somebody
+    /// asked for it.
+    pub(super) fn confirmed(
+        &mut self,
+        volume: usize,
+        are_unchanged: impl Fn(usize) -> bool,
+        at_once: bool,
+        now: Time,
+    ) {
+        let rows = self.rows.iter_mut().enumerate();
+        for (_, row) in
+            rows.filter(|(index, row)| row.volumes.contains(&volume) && are_unchanged(*index))
+        {
             let rest = (row.interval * INTERVALS).min(LONGEST_CHECK).max(row.interval);
             let is_over = row.looked_at.is_none_or(|at| at + rest <= now);
             if (at_once || is_over || self.has_driver) && row.due_at.is_none() {

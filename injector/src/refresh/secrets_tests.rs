@@ -69,13 +69,13 @@ fn a_secret_is_looked_at_again_only_after_a_round_that_confirmed_its_files() {
         let mut secrets = made(interval, Duration::ZERO);
         let now = Duration::from_secs(10 * interval);
         assert_eq!(secrets.take_due(now, |_| true), None, "time alone is no reason");
-        secrets.confirmed(0, false, Duration::from_secs(early));
+        secrets.confirmed(0, |_| true, false, Duration::from_secs(early));
         assert_eq!(secrets.take_due(now, |_| true), None, "{interval}");
-        secrets.confirmed(0, false, Duration::from_secs(late));
+        secrets.confirmed(0, |_| true, false, Duration::from_secs(late));
         assert_eq!(secrets.take_due(now, |_| true), Some(0), "{interval}");
     }
     let mut secrets = made(120, SECOND);
-    secrets.confirmed(0, true, 2 * SECOND);
+    secrets.confirmed(0, |_| true, true, 2 * SECOND);
     assert_eq!(secrets.take_due(2 * SECOND, |_| true), Some(0), "on demand");
 }
 
@@ -121,9 +121,18 @@ fn a_start_without_its_secrets_ends_at_the_deadline() {
 #[test]
 fn where_the_driver_is_each_round_looks_at_the_secrets() {
     let mut secrets = made(120, SECOND);
-    secrets.confirmed(0, false, 121 * SECOND);
+    secrets.confirmed(0, |_| true, false, 121 * SECOND);
     assert_eq!(secrets.take_due(121 * SECOND, |_| true), None);
     secrets.has_driver = true;
-    secrets.confirmed(0, false, 109 * SECOND);
+    secrets.confirmed(0, |_| true, false, 109 * SECOND);
     assert_eq!(secrets.take_due(109 * SECOND, |_| true), Some(0));
+}
+
+#[test]
+fn a_round_confirms_the_secrets_whose_files_it_found_unchanged() {
+    let mut secrets = made(120, SECOND);
+    secrets.confirmed(0, |_| false, true, 2 * SECOND);
+    assert_eq!(secrets.take_due(2 * SECOND, |_| true), None);
+    secrets.confirmed(1, |secret| secret == 1, true, 2 * SECOND);
+    assert_eq!(secrets.take_due(2 * SECOND, |_| true), Some(1));
 }

@@ -5,6 +5,8 @@ use crate::clock::Time;
 use crate::fault::Fault;
 use crate::react::Newest;
 use crate::sync::Synced;
+use keysluice_plan::{Layout, SecretKey};
+use std::collections::BTreeSet;
 
 impl Machine {
     /// Begins what is due, opens the gate, or gives up.
@@ -118,15 +120,31 @@ impl Machine {
         self.reaction.is_pending()
     }
 
-    /// A round is over that changes nothing: Secrets of the volume may be looked at.
+    /// A round is over: Secrets of the volume whose files it found unchanged may be looked at,
+    /// whatever became of other files.
     pub(super) fn confirm_secrets(&mut self, event: &schedule::Event, now: Time) {
-        if let schedule::Event::Fetched { volume, outcomes } = event {
-            let all_unchanged =
-                outcomes.iter().all(|(_, outcome)| *outcome == schedule::Outcome::Unchanged);
-            if !outcomes.is_empty() && all_unchanged {
-                self.secrets.confirmed(*volume, self.schedule.is_on_demand(), now);
-            }
+        let schedule::Event::Fetched { volume, outcomes } = event else { return };
+        if outcomes.is_empty() || self.plan.secrets.is_empty() {
+            return;
         }
+        let unchanged: BTreeSet<usize> = outcomes
+            .iter()
+            .filter(|(_, outcome)| *outcome == schedule::Outcome::Unchanged)
+            .map(|(item, _)| *item)
+            .collect();
+        let are_all = unchanged.len() == outcomes.len();
+        let planned = &self.plan.volumes[*volume];
+        let layout = Layout::of(planned);
+        // Whose a file of a selection is, and of what a template is made, is not looked into.
+        let is_unchanged = |key: &SecretKey| {
+            let item = layout.file_of(&key.path).filter(|item| *item < planned.files.len());
+            item.is_some_and(|item| unchanged.contains(&item))
+        };
+        let are_unchanged = |secret: usize| {
+            let mut keys = self.plan.secrets[secret].data.iter();
+            are_all || keys.all(|key| key.volume != planned.name || is_unchanged(key))
+        };
+        self.secrets.confirmed(*volume, are_unchanged, self.schedule.is_on_demand(), now);
     }
 
     /// An earlier process has made these Secrets.

@@ -35,6 +35,8 @@ impl From<String> for Value {
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     uid: String,
+    #[serde(default)]
+    resource_version: String,
     #[serde(default, deserialize_with = "or_empty")]
     labels: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "or_empty")]
@@ -71,6 +73,11 @@ impl Found {
         &self.metadata.uid
     }
 
+    /// `metadata.resourceVersion`.
+    pub(super) fn version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+
     /// Whether it is being deleted.
     pub(super) fn is_going(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
@@ -100,7 +107,7 @@ impl Found {
 
     /// Whether a key, the type, a label or an annotation is not as it should be.
     pub(super) fn differs(&self, secret: &SyncedSecret, data: &Data) -> bool {
-        let mut wanted = data.0.iter();
+        let mut wanted = data.values.iter();
         self.secret_type != secret.secret_type
             || !wanted.all(|(key, value)| self.data.get(key).is_some_and(|have| have.0 == *value))
             || !has_all(&self.metadata.labels, &secret.labels)
@@ -109,7 +116,16 @@ impl Found {
 
     /// Whether it has keys that the class does not have.
     pub(super) fn has_more(&self, data: &Data) -> bool {
-        self.data.keys().any(|key| !data.0.contains_key(key))
+        self.data.keys().any(|key| !data.values.contains_key(key))
+    }
+
+    /// The content with what it has for keys whose files are awaited; `None` where that is nothing.
+    pub(super) fn kept_in(&self, data: &Data) -> Option<Data> {
+        let kept = data.awaited.iter().filter_map(|key| Some((key, self.data.get(key)?)));
+        let kept: Vec<_> = kept.map(|(key, value)| (key.clone(), value.0.clone())).collect();
+        let mut all = if kept.is_empty() { return None } else { data.clone() };
+        all.values.extend(kept);
+        Some(all)
     }
 }
 

@@ -72,12 +72,18 @@ pub struct Staged {
     generation: Option<String>,
     names: BTreeSet<String>,
     changed: Vec<RelativePath>,
+    removed: Vec<RelativePath>,
 }
 
 impl Staged {
     /// The files whose bytes or mode differ, or that are new.
     pub fn changed(&self) -> &[RelativePath] {
         &self.changed
+    }
+
+    /// The files of the current generation that it does not have.
+    pub fn removed(&self) -> &[RelativePath] {
+        &self.removed
     }
 
     /// Whether the current generation is already what was asked for.
@@ -244,13 +250,21 @@ impl Volume {
     /// Removes the oldest generation that lingers; to be called once for each publication that said
     /// one does, and again when it failed. `false` when it went earlier.
     pub fn remove_previous(&mut self) -> Result<bool, VolumeError> {
+        self.remove_previous_within(Allowance::default())
+    }
+
+    /// The same for a process that does not stay: whole, however much lies in it.
+    pub fn remove_previous_at_once(&mut self) -> Result<bool, VolumeError> {
+        self.remove_previous_within(Allowance::whole())
+    }
+
+    fn remove_previous_within(&mut self, mut allowance: Allowance) -> Result<bool, VolumeError> {
         if self.gone_early > 0 {
             self.gone_early -= 1;
             return Ok(false);
         }
         let Some(name) = self.previous.first() else { return Ok(false) };
-        removal::remove(&self.directory, name, &mut Allowance::default())
-            .map_err(with_path(&self.path))?;
+        removal::remove(&self.directory, name, &mut allowance).map_err(with_path(&self.path))?;
         self.previous.remove(0);
         Ok(true)
     }

@@ -28,6 +28,11 @@ impl Default for Allowance {
 }
 
 impl Allowance {
+    /// For a process that does nothing else: more than any generation of ours has.
+    pub(super) fn whole() -> Self {
+        Self(64 * MAX_REMOVED)
+    }
+
     fn take(&mut self, count: usize) -> Result<(), Errno> {
         self.0 = self.0.checked_sub(count).ok_or(Errno::AGAIN)?;
         Ok(())

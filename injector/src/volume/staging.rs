@@ -42,14 +42,16 @@ impl Volume {
             old::holds_only(current, &paths).unwrap_or(false)
         });
         if same_set && changed.is_empty() {
-            return Ok(Staged { generation: None, names, changed });
+            return Ok(Staged { generation: None, names, changed, removed: Vec::new() });
         }
+        let removed = current.as_ref().filter(|_| !same_set);
+        let removed = removed.map_or_else(Vec::new, |current| missing(current, entries));
         let generation = format!("..{}.{}", Utc::of(now).underscored(), unique());
         if let Err(error) = self.write(&generation, entries, current.as_ref()) {
             let _ = removal::remove(&self.directory, &generation, &mut Allowance::default());
             return Err(error);
         }
-        Ok(Staged { generation: Some(generation), names, changed })
+        Ok(Staged { generation: Some(generation), names, changed, removed })
     }
 
     fn is_same(&self, entry: &Entry<'_>, old: &old::Old) -> Result<bool, VolumeError> {
@@ -95,4 +97,11 @@ impl Volume {
         }
         Ok(())
     }
+}
+
+/// The files of a generation that are not among these; none where it is not one of ours.
+fn missing(current: &OwnedFd, entries: &[Entry<'_>]) -> Vec<RelativePath> {
+    let kept: BTreeSet<&RelativePath> = entries.iter().map(|entry| entry.path).collect();
+    let files = old::files(current).unwrap_or_default();
+    files.into_iter().filter(|path| !kept.contains(path)).collect()
 }

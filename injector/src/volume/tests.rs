@@ -128,6 +128,37 @@ fn files_come_go_and_become_directories() {
 }
 
 #[test]
+fn the_files_that_go_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut volume = Volume::open(directory.path()).unwrap();
+    let all: Files<'_> = &[("a", 0o644, Some(b"1")), ("b/c", 0o644, Some(b"2"))];
+    for (files, expected) in [
+        (all, &[][..]),
+        (all, &[]),
+        (&[("a", 0o644, Some(b"3"))], &["b/c"]),
+        (&[("b", 0o644, Some(b"1"))], &["a"]),
+        (&[], &["b"]),
+    ] {
+        let staged = stage(&mut volume, files).unwrap();
+        let removed: Vec<_> = staged.removed().iter().map(RelativePath::as_str).collect();
+        assert_eq!(removed, expected);
+        volume.publish(staged).unwrap();
+    }
+}
+
+#[test]
+fn a_process_that_does_not_stay_removes_a_generation_of_any_size() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut volume = Volume::open(directory.path()).unwrap();
+    let paths: Vec<String> = (0..5000).map(|index| format!("f{index}")).collect();
+    let files: Vec<_> = paths.iter().map(|path| (path.as_str(), 0o644, Some(&b"1"[..]))).collect();
+    commit(&mut volume, &files);
+    commit(&mut volume, &[("db", 0o644, Some(b"2"))]);
+    assert!(volume.remove_previous_at_once().unwrap());
+    assert_eq!(generations(directory.path()), 1);
+}
+
+#[test]
 fn the_previous_generation_lingers_until_it_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let mut volume = Volume::open(directory.path()).unwrap();

@@ -13,6 +13,15 @@ use std::sync::mpsc::{Receiver, channel};
 /// An application that answers each request with the next of these answers, and with 200 after the
 /// last; gives what it is asked.
 fn application(answers: &'static [&'static str]) -> (u16, Receiver<String>) {
+    application_with(answers, 0, "")
+}
+
+/// The same, whose answers all have this body and say that it has `length` bytes.
+fn application_with(
+    answers: &'static [&'static str],
+    length: usize,
+    body: impl std::fmt::Display + Send + 'static,
+) -> (u16, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (tx, requests) = channel();
@@ -20,10 +29,10 @@ fn application(answers: &'static [&'static str]) -> (u16, Receiver<String>) {
         let mut answers = answers.iter();
         for stream in listener.incoming() {
             let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
-            let length = stream.read(&mut request).unwrap_or_default();
+            let asked = stream.read(&mut request).unwrap_or_default();
             let answer = answers.next().unwrap_or(&"200 OK");
-            let _ = write!(stream, "HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
-            if tx.send(String::from_utf8_lossy(&request[..length]).into_owned()).is_err() {
+            let _ = write!(stream, "HTTP/1.1 {answer}\r\ncontent-length: {length}\r\n\r\n{body}");
+            if tx.send(String::from_utf8_lossy(&request[..asked]).into_owned()).is_err() {
                 return;
             }
         }
@@ -113,6 +122,37 @@ fn a_refused_request_is_repeated_and_a_redirect_is_not_followed() {
     until("it works", || sidecar.status()["reaction"]["count"] == 1);
     let log = env.log();
     assert!(log.contains("KS652") && log.contains("503"), "{log}");
+}
+
+#[test]
+fn an_accepted_request_is_not_repeated_however_long_its_answer_is() {
+    for sent in [8192, 100] {
+        let env = TestEnv::new();
+        let (port, requests) = application_with(&[], 8192, "x".repeat(sent));
+        let sidecar = env.run_ready(&plan(&env, port, &json!([])));
+        env.emulator.set_secret("shop", "db", "x");
+        assert!(sidecar.refresh().1);
+        requests.recv().unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        assert!(requests.try_recv().is_err(), "{sent} bytes were sent\n{}", env.log());
+        assert_eq!(sidecar.status()["reaction"]["count"], 1, "{sent} bytes were sent");
+        assert!(!env.log().contains("KS652"), "{}", env.log());
+    }
+}
+
+#[test]
+fn a_file_that_goes_is_a_reason_and_is_named() {
+    let env = TestEnv::new();
+    let (port, requests) = application(&[]);
+    let mut plan = plan(&env, port, &json!(["api"]));
+    plan["volumes"][0]["files"][1]["optional"] = true.into();
+    let sidecar = env.run_ready(&plan);
+    env.emulator.delete("shop", "api");
+    assert!(sidecar.refresh().1);
+    assert!(!env.root.join("mnt/v/api").exists());
+    until("the reaction", || requests.try_recv().is_ok());
+    until("it is done", || sidecar.status()["reaction"]["count"] == 1);
+    assert!(env.log().contains(": api removed"), "{}", env.log());
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Kubernetes Secrets made from files, with the stand-in of the API server.
 
+mod edited;
 mod failures;
 mod figures;
 mod once;
 mod others;
 
-use super::support::{CANARY, Sidecar, TestEnv, put, until};
+use super::support::{CANARY, CLIENT, Sidecar, TENANT, TestEnv, put, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keysluice_emulator::CallKind;
@@ -151,6 +152,48 @@ fn keys_that_the_class_does_not_have_any_longer_go() {
     fewer["data"].as_array_mut().unwrap().pop();
     let _sidecar = run_ready(&env, &plan(&env, &fewer));
     until("the key is gone", || object(&env)["data"].as_object().unwrap().len() == 1);
+}
+
+#[test]
+fn the_key_of_an_optional_object_goes_with_it_and_those_of_others_stay() {
+    let env = cluster_env();
+    let mut plan = plan(&env, &secret());
+    plan["volumes"][0]["files"][1]["optional"] = true.into();
+    let sidecar = run_ready(&env, &plan);
+    let more = json!({"data": {"more": STANDARD.encode("y")}});
+    env.emulator.put_kubernetes_secret("shop", "db", "kubectl", &more);
+    env.emulator.delete("shop", "api");
+    assert!(sidecar.refresh().1);
+    let settled = object(&env);
+    let keys: Vec<&String> = settled["data"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["more", "password"]);
+    for _ in 0..3 {
+        assert!(sidecar.refresh().1);
+        assert_eq!(object(&env), settled, "it is not written again");
+    }
+    env.emulator.set_secret("shop", "api", "back");
+    assert!(sidecar.refresh().1);
+    assert_eq!(value(&object(&env), "api"), "back");
+}
+
+#[test]
+fn drift_is_repaired_although_another_file_of_the_volume_fails() {
+    let env = cluster_env();
+    // A list shows what is unchanged.
+    let long_ago = |value: &str| json!({"value": value, "created": 1_700_000_000});
+    let vaults = json!({"vaults": [{"name": "shop", "tenantId": TENANT,
+        "secrets": {"db": long_ago(CANARY), "api": long_ago("second")},
+        "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
+    env.emulator.seed(serde_json::from_value(vaults).unwrap()).unwrap();
+    let mut secret = secret();
+    secret["data"].as_array_mut().unwrap().pop();
+    let sidecar = run_ready(&env, &plan(&env, &secret));
+    env.emulator.delete("shop", "api");
+    let touched = json!({"data": {"password": STANDARD.encode("x")}});
+    env.emulator.put_kubernetes_secret("shop", "db", "kubectl", &touched);
+    let (status, well) = sidecar.refresh();
+    assert!(!well && status["volumes"][0]["files"][1]["error"]["code"] == "KS404", "{status}");
+    assert_eq!(value(&object(&env), "password"), CANARY);
 }
 
 #[test]

@@ -68,6 +68,33 @@ fn a_foreign_secret_is_adopted_on_request() {
 }
 
 #[test]
+fn a_secret_of_another_class_is_adopted_on_request_and_left_when_that_takes_it_back() {
+    let env = cluster_env();
+    let metadata = json!({"labels": {"keysluice.dev/managed": "true"},
+        "annotations": {"keysluice.dev/class": "other"}});
+    let theirs = json!({"type": "Opaque", "metadata": metadata,
+        "data": {"password": STANDARD.encode("theirs"), "more": STANDARD.encode("theirs")}});
+    let mut adopted = secret();
+    adopted["adopt"] = true.into();
+    let mut sidecar = None;
+    for round in 0..5 {
+        env.emulator.put_kubernetes_secret("shop", "db", "keysluice", &theirs);
+        let sidecar = sidecar.get_or_insert_with(|| run_ready(&env, &plan(&env, &adopted)));
+        let (status, well) = sidecar.refresh();
+        let object = object(&env);
+        assert_eq!(well, round < 3, "{round}: {status}");
+        let class = if well { "kv" } else { "other" };
+        assert_eq!(object["metadata"]["annotations"], json!({"keysluice.dev/class": class}));
+        let values = (value(&object, "password"), object["data"].get("more").is_some());
+        assert_eq!(values, if well { (CANARY.into(), false) } else { ("theirs".into(), true) });
+        if !well {
+            assert_eq!(status["secrets"][0]["error"]["code"], "KS644");
+        }
+    }
+    assert!(env.log().contains("SecretProviderClass other took it back 3 times"), "{}", env.log());
+}
+
+#[test]
 fn the_drivers_secret_gets_our_owner_and_is_taken_over_when_it_is_stale() {
     let env = cluster_env();
     env.emulator.put_kubernetes_secret(

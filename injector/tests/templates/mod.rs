@@ -106,6 +106,19 @@ fn a_restart_keeps_the_file_and_a_refresh_restores_a_lost_one() {
 }
 
 #[test]
+fn a_restart_while_nothing_answers_keeps_the_links_of_templates() {
+    let env = TestEnv::new();
+    let plan = plan(&env, &[("app.env", TEXT)]);
+    drop(env.run_ready(&plan));
+    let expected = env.read("app.env");
+    env.emulator.inject(Fault::status(503));
+    let sidecar = env.run_ready(&plan);
+    assert_eq!(env.read("app.env"), expected, "at once");
+    assert!(!sidecar.refresh().1);
+    assert_eq!(env.read("app.env"), expected, "after a round that failed");
+}
+
+#[test]
 fn once_writes_templates_or_nothing() {
     let env = TestEnv::new();
     let output = env.output(&plan(&env, &[("app.env", TEXT)]), &["once"]);

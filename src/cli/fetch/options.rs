@@ -26,11 +26,11 @@ pub(in crate::cli) struct Fetch {
     #[arg(long, env = "KEYSLUICE_VAULT", value_name = "VAULT")]
     pub(super) vault: Option<String>,
     /// Client id of the pipeline's identity, also for classes that name another one [also:
-    /// AZURE_CLIENT_ID, AZURESUBSCRIPTION_CLIENT_ID].
+    /// `AZURE_CLIENT_ID`, `AZURESUBSCRIPTION_CLIENT_ID`].
     #[arg(long, env = "KEYSLUICE_CLIENT_ID", value_name = "ID")]
     pub(super) client_id: Option<String>,
     /// Tenant of the pipeline's identity, also for classes that name another one [also:
-    /// AZURE_TENANT_ID, AZURESUBSCRIPTION_TENANT_ID].
+    /// `AZURE_TENANT_ID`, `AZURESUBSCRIPTION_TENANT_ID`].
     #[arg(long, env = "KEYSLUICE_TENANT_ID", value_name = "ID")]
     pub(super) tenant_id: Option<String>,
     /// Azure cloud by name, or a file with its definition (the JSON of Azure Stack) [also:

@@ -32,6 +32,11 @@ impl FileState {
             && self.not_before <= now
     }
 
+    /// Whether it was asked for since it is in the Plan.
+    pub(super) fn was_answered(&self) -> bool {
+        !self.in_flight && (self.failures > 0 || self.retry_at.is_none())
+    }
+
     /// One failure more.
     pub(super) fn failed(
         &mut self,
@@ -96,8 +101,9 @@ impl VolumeState {
         }
     }
 
-    /// What is new is fetched at once. What is gone goes with the files that replace it: at once
-    /// only where nothing does. A new file that cannot be had does not hold up the others.
+    /// What is new is fetched at once. What is gone goes with the files that replace it, or when
+    /// these have been asked for and cannot be had; at once only where nothing replaces it. A new
+    /// file that cannot be had does not hold up the others.
     pub(super) fn replan(
         &mut self,
         origins: &[Origin],
