@@ -154,7 +154,7 @@ fn only_a_label_names_a_volume() {
 fn refused_soon(pod: &Value, facts: &Facts, settings: &Settings) -> String {
     let begun = std::time::Instant::now();
     let error = run_with(pod, settings, facts).map(|_| ()).unwrap_err();
-    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}: {error}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}: {error}", begun.elapsed());
     error
 }
 

@@ -83,6 +83,6 @@ mod tests {
         let value = "$(".repeat(1 << 20);
         let begun = std::time::Instant::now();
         assert_eq!(references(&value).count(), 0);
-        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 }
