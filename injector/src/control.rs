@@ -26,7 +26,7 @@ use tokio::time::{sleep, timeout};
 const SOCKET: &str = "control.sock";
 /// A client that connects has its line ready.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// All state together has the run volume, of 1 MiB; the largest is the Plan of an edited class.
+/// The run volume holds 1 MiB; the largest file of state is the Plan of an edited class.
 const MAX_STATE_BYTES: u64 = 1 << 20;
 /// A living sidecar has room in its queue at once.
 const LIVING: Duration = Duration::from_secs(1);

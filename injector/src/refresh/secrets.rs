@@ -111,8 +111,8 @@ impl Secrets {
         }
     }
 
-    /// A round found files of a volume as they are, of some Secrets all; with `at_once` somebody
-    /// asked for it.
+    /// A round is over that found all files of the Secrets that `are_unchanged` as they are; with
+    /// `at_once` somebody asked for it.
     pub(super) fn confirmed(
         &mut self,
         volume: usize,

@@ -56,8 +56,8 @@ pub(super) struct Audit {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Write a line of JSON for each pod with a sidecar, so that its calls can be told from others
-    /// when the pod has ended.
+    /// Write a line of JSON for each pod with a sidecar, so that its calls are known as its own
+    /// after it has ended.
     Record(record::Record),
 }
 

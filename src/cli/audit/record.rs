@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Write a line of JSON for each pod with a sidecar, so that its calls can be told from others
-/// when the pod has ended.
+/// Write a line of JSON for each pod with a sidecar, so that its calls are known as its own after
+/// it has ended.
 #[derive(Debug, Args)]
 pub(super) struct Record {
     #[command(flatten)]
